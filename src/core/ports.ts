@@ -1,0 +1,37 @@
+// What the proxy needs of the world, as types. Adapters meet them by structure; src/cli/compose.ts joins them.
+
+import type { AuditEvent } from "./audit.ts";
+import type { SandboxGrants } from "./grants.ts";
+
+/** Milliseconds since the epoch. */
+export type Clock = () => number;
+
+export interface AuditSink {
+  /** Never throws and never blocks; a sink that cannot keep up counts what it drops. */
+  record(event: AuditEvent): void;
+}
+
+/** The answer to "what may this sandbox use?". */
+export type GrantsAnswer =
+  | { readonly kind: "grants"; readonly grants: SandboxGrants }
+  | { readonly kind: "unknown-sandbox" }
+  | { readonly kind: "unavailable"; readonly detail: string };
+
+/** Where grants come from: a cache in front of the Secret API. */
+export interface GrantSource {
+  /** At once where fresh enough grants are cached (the hot path), else when they have been fetched. Never rejects. */
+  get(sandboxId: string): GrantsAnswer | Promise<GrantsAnswer>;
+
+  /**
+   * The sandbox used a placeholder whose lookup key is not among its cached grants: fetches them anew, unless that is
+   * known to be futile (the key was asked for at this version, the change stream is live and current, or a forced
+   * refresh ran within the last second; then the cached answer comes back). Never rejects.
+   */
+  refresh(sandboxId: string, key: string): GrantsAnswer | Promise<GrantsAnswer>;
+
+  /** Before a blind tunnel: a conditional refresh if the change stream is not live and the grants are over 1 s old. */
+  getCurrent(sandboxId: string): GrantsAnswer | Promise<GrantsAnswer>;
+
+  /** Calls back with the new answer whenever a sandbox's grants were replaced. Returns the unsubscribe function. */
+  onChange(listener: (sandboxId: string, answer: GrantsAnswer) => void): () => void;
+}

@@ -1,0 +1,18 @@
+#!/usr/bin/env node
+// argv in, exit code out. Nothing but built-ins may be imported statically here: an old Node has to reach the message.
+
+import module from "node:module";
+
+const [major = 0] = process.versions.node.split(".").map(Number);
+if (major < 24) {
+  process.stderr.write(
+    `keyswap needs Node.js 24 or newer; this is ${process.versions.node}.\n` +
+      "Install a newer Node.js, or work from a clone, which brings its own: npm ci && npm start\n",
+  );
+  process.exit(2);
+}
+
+// Takes a start from about 244 to 56 ms; must run before the commands are loaded.
+module.enableCompileCache();
+const { main } = await import("./cli/main.ts");
+process.exitCode = await main(process.argv.slice(2));
