@@ -1,0 +1,101 @@
+// Heads and chunks as they go on the wire (RFC 9112). Heads are Latin-1 strings; fields keep their case and order.
+
+import type { Field, RequestHead, ResponseHead } from "../message.ts";
+import type { BodyLength } from "./framing.ts";
+import { listHas } from "./head.ts";
+
+export const CRLF = Buffer.from("\r\n", "latin1");
+
+/**
+ * Writes a request head: hop-by-hop fields are left out, the framing fields are ours, everything else is as it was.
+ * `target` replaces the head's. Content-Length stays at its place where the length is still a number.
+ */
+export function writeRequestHead(head: RequestHead, target: string, length: BodyLength): string {
+  return `${head.method} ${target} HTTP/1.1\r\n${writeFields(head.fields, length, head.method)}\r\n`;
+}
+
+/**
+ * Writes a response head. `length` is "close" where the body ends with the connection, undefined where there is no body
+ * and the framing fields stand as they came (HEAD, 304). `close` tells the client not to use the connection again.
+ */
+export function writeResponseHead(head: ResponseHead, length: BodyLength | undefined, close: boolean): string {
+  const fields = writeFields(head.fields, length, undefined);
+  return `HTTP/1.1 ${head.status} ${head.reason}\r\n${fields}${close ? "Connection: close\r\n" : ""}\r\n`;
+}
+
+/** The line that opens a chunk of `size` bytes. */
+export function chunkOpening(size: number): string {
+  return `${size.toString(16)}\r\n`;
+}
+
+/** The last chunk with its trailers. */
+export function lastChunk(trailers: readonly Field[]): string {
+  if (trailers.length === 0) return "0\r\n\r\n";
+  let text = "0\r\n";
+  for (const field of trailers) if (!isForbiddenTrailer(field.key)) text += `${field.name}: ${field.value}\r\n`;
+  return `${text}\r\n`;
+}
+
+/** Fields that say something about one connection and are never forwarded (RFC 9110 section 7.6.1, and Proxy-*). */
+export function isHopByHop(key: string): boolean {
+  return HOP_BY_HOP.has(key);
+}
+
+const HOP_BY_HOP: ReadonlySet<string> = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "proxy-authorization",
+  "proxy-authenticate",
+  "proxy-authentication-info",
+  "te",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+// What frames or routes a message cannot be said after it (RFC 9110 section 6.5.1).
+const NEVER_TRAILERS: ReadonlySet<string> = new Set(["content-length", "host", "trailer", ...HOP_BY_HOP]);
+
+/** Whether a trailer of this name must be dropped. */
+export function isForbiddenTrailer(key: string): boolean {
+  return NEVER_TRAILERS.has(key);
+}
+
+/** Methods whose requests have a body by definition: without one they say so (RFC 9110 section 8.6). */
+function expectsBody(method: string): boolean {
+  return method === "POST" || method === "PUT" || method === "PATCH";
+}
+
+function writeFields(fields: readonly Field[], length: BodyLength | undefined, method: string | undefined): string {
+  let text = "";
+  let lengthWritten = false;
+  let named: string | undefined;
+  for (const field of fields) {
+    if (field.key === "connection" && field.value.length > 0) named = named ? `${named},${field.value}` : field.value;
+  }
+  if (named !== undefined && (listHas(named, "close") || listHas(named, "keep-alive")) && !named.includes(",")) {
+    named = undefined;
+  }
+  for (const field of fields) {
+    if (field.key === "content-length") {
+      if (length !== undefined) {
+        if (typeof length !== "number") continue;
+        lengthWritten = true;
+        text += `${field.name}: ${length}\r\n`;
+        continue;
+      }
+    } else if (HOP_BY_HOP.has(field.key)) {
+      // gRPC over HTTP/1.1 and trailers at large need this one word; every other transfer coding is ours to choose.
+      if (field.key === "te" && listHas(field.value, "trailers")) text += "TE: trailers\r\n";
+      continue;
+    } else if (named !== undefined && field.key !== "host" && listHas(named, field.key)) {
+      continue;
+    }
+    text += `${field.name}: ${field.value}\r\n`;
+  }
+  if (length === "chunked") return `${text}Transfer-Encoding: chunked\r\n`;
+  if (typeof length === "number" && !lengthWritten && (length > 0 || method === undefined || expectsBody(method))) {
+    return `${text}Content-Length: ${length}\r\n`;
+  }
+  return text;
+}
