@@ -3,6 +3,7 @@
 
 import type { Cidr } from "./authority/ip.ts";
 import type { HostPattern } from "./authority/pattern.ts";
+import type { EgressPolicy } from "./authority/policy.ts";
 import type { SecretValue } from "./secret-value.ts";
 
 /** What to do with a placeholder that may not be substituted: forward it unchanged, or refuse the request with 403. */
@@ -47,7 +48,7 @@ export interface SandboxGrants {
   /** Source addresses by which this sandbox is known on transparent ports. */
   readonly sources: readonly Cidr[];
   readonly onViolation: OnViolation | undefined;
-  readonly egress: { readonly allow: readonly HostPattern[]; readonly deny: readonly HostPattern[] };
+  readonly egress: EgressPolicy;
   readonly grants: readonly Grant[];
   /** Values that were rotated, detached or deleted lately: never sent, still scrubbed, their hosts still intercepted. */
   readonly retired: readonly Grant[];
