@@ -1,0 +1,81 @@
+// `Authorization: Basic`: decoded, substituted, encoded again. Only what decodes canonically to UTF-8 is touched, so that
+// encoding again gives back every byte that was not a placeholder.
+
+import { decodeUtf8 } from "./encodings.ts";
+import type { HostView } from "./grant-index.ts";
+import type { SubstitutionScope } from "./scope.ts";
+import { findInText, mayHold, replaceInText, type TextSighting } from "./text-search.ts";
+
+/** Base64 of `dtn_secret_` at its three alignments, without the characters that depend on the neighbours. */
+const CORES = base64Cores("dtn_secret_");
+
+export function base64Cores(text: string): readonly [string, string, string] {
+  const core = (shift: 0 | 1 | 2): string => {
+    const encoded = Buffer.concat([Buffer.alloc(shift), Buffer.from(text, "latin1")]).toString("base64");
+    const lead = shift === 0 ? 0 : shift + 1;
+    return encoded.slice(lead, Math.floor(((shift + text.length) * 8) / 6));
+  };
+  return [core(0), core(1), core(2)];
+}
+
+interface Credentials {
+  /** Scheme and blanks as sent. */
+  readonly lead: string;
+  /** `user:password`, Latin-1 of the UTF-8 bytes. */
+  readonly pair: string;
+}
+
+function decode(value: string, view: HostView): Credentials | undefined {
+  const match = /^(basic +)([A-Za-z0-9+/]+={0,2})$/i.exec(value);
+  const encoded = match?.[2];
+  if (match === null || encoded === undefined) return undefined;
+  if (view.index.ownPattern === undefined && !CORES.some((core) => encoded.includes(core))) return undefined;
+  const bytes = Buffer.from(encoded, "base64");
+  if (bytes.toString("base64") !== encoded || decodeUtf8(bytes) === undefined) return undefined;
+  const pair = bytes.toString("latin1");
+  return mayHold(pair, view) ? { lead: match[1]!, pair } : undefined;
+}
+
+/** Cheap test for the hot path. */
+export function isBasic(value: string): boolean {
+  return value.length > 6 && value.charCodeAt(5) === 0x20 && (value.charCodeAt(0) | 0x20) === 0x62;
+}
+
+/** Calls back for each placeholder inside of the credentials. */
+export function visitBasic(value: string, view: HostView, visit: (sighting: TextSighting) => void): void {
+  const credentials = decode(value, view);
+  if (credentials === undefined) return;
+  let at = 0;
+  for (;;) {
+    const sighting = findInText(credentials.pair, at, view);
+    if (sighting === undefined) return;
+    visit(sighting);
+    at = sighting.end;
+  }
+}
+
+/** The field's new value; the same string where nothing changed. */
+export function substituteBasic(value: string, scope: SubstitutionScope): string {
+  const credentials = decode(value, scope.view);
+  if (credentials === undefined) return value;
+  const { lead, pair } = credentials;
+  const colon = pair.indexOf(":");
+  const replaced = replaceInText(pair, scope.view, (sighting) => {
+    const verdict = scope.judge(sighting, { surface: "basic", part: undefined });
+    if (typeof verdict === "string") {
+      scope.recordRefused(sighting, "basic", verdict);
+      return undefined;
+    }
+    const text = verdict.text("basic");
+    // A colon in the user's part would move the border between user and password. A placeholder that stands for the
+    // whole pair has no such part.
+    const inUser = colon < 0 ? sighting.start > 0 || sighting.end < pair.length : sighting.start < colon;
+    if (text === undefined || (inUser && text.includes(":"))) {
+      scope.recordRefused(sighting, "basic", "unwritable-value");
+      return undefined;
+    }
+    scope.recordSubstituted(verdict, "basic");
+    return text;
+  });
+  return replaced === pair ? value : lead + Buffer.from(replaced, "latin1").toString("base64");
+}

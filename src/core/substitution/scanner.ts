@@ -1,0 +1,176 @@
+// Finds placeholders in a stream of bytes. The scanner sees one window after another; each begins where the last result
+// said that a placeholder may still begin. Only that is held back. What it finds does not depend on the cuts.
+//
+// Speed: a window without a candidate costs one native search for the prefix, and where the syntax has escapes one more
+// for an escape that could spell one of the prefix's characters.
+
+import type { HostView } from "./grant-index.ts";
+import { isKeyCode, KEY_LENGTH, PREFIX } from "./placeholder.ts";
+import type { Sighting } from "./scope.ts";
+import {
+  hexDigit,
+  INCOMPLETE,
+  isEscaped,
+  LONGEST_UNIT,
+  readUnit,
+  type Spelling,
+  unitCode,
+  unitLength,
+} from "./spelling.ts";
+
+export interface BodySighting extends Sighting {
+  readonly start: number;
+  readonly end: number;
+}
+
+const PREFIX_BYTES = Buffer.from(PREFIX, "latin1");
+const JSON_ESCAPE = Buffer.from("\\u00", "latin1");
+const PERCENT = 0x25;
+
+/** 1 for the codes of the prefix's characters: only an escape of one of these can hide a prefix from the plain search. */
+const IN_PREFIX = new Uint8Array(256);
+for (const byte of PREFIX_BYTES) IN_PREFIX[byte] = 1;
+
+export class BodyScanner {
+  readonly #spelling: Spelling;
+  /** Where the next escape of a character of the prefix is, in the present window. */
+  #escapeAt = -1;
+
+  constructor(spelling: Spelling) {
+    this.#spelling = spelling;
+  }
+
+  /** Call before a new window. */
+  reset(): void {
+    this.#escapeAt = -1;
+  }
+
+  /**
+   * The leftmost placeholder at or after `from`, or the offset up to which the window is clear. Bytes from that offset
+   * on must begin the next window, followed by new ones. `final`: no more bytes come.
+   */
+  next(window: Buffer, from: number, final: boolean, view: HostView): BodySighting | number {
+    let plainAt = -1;
+    for (let at = from; ; ) {
+      if (plainAt < at) plainAt = indexOrEnd(window.indexOf(PREFIX_BYTES, at), window);
+      const escapedAt = this.#spelling === "plain" ? window.length : this.#escapedStart(window, at, plainAt);
+      const start = Math.min(plainAt, escapedAt);
+      if (start === window.length) return final ? window.length : this.#clearUpTo(window, at);
+      const found = this.#match(window, start, view);
+      if (typeof found === "object") return found;
+      if (found === INCOMPLETE && !final) return start;
+      at = start + 1;
+    }
+  }
+
+  /** The start of the next prefix that has an escape in it, if it is before `limit`; else the window's length. */
+  #escapedStart(window: Buffer, from: number, limit: number): number {
+    for (;;) {
+      if (this.#escapeAt < from) {
+        this.#escapeAt = this.#spelling === "json" ? nextJsonEscape(window, from) : nextPercentEscape(window, from);
+      }
+      const found = this.#escapeAt;
+      // A prefix that begins before `limit` has its first escape at most a prefix's length after it.
+      if (found >= limit + PREFIX.length || found === window.length) return window.length;
+      const start = prefixStart(window, from, found, unitCode(readUnit(this.#spelling, window, found)));
+      if (start >= 0) return start;
+      this.#escapeAt =
+        this.#spelling === "json" ? nextJsonEscape(window, found + 1) : nextPercentEscape(window, found + 1);
+    }
+  }
+
+  /** Reads a whole placeholder at `start`. */
+  #match(window: Buffer, start: number, view: HostView): BodySighting | typeof INCOMPLETE | undefined {
+    const spelling = this.#spelling;
+    let at = start;
+    for (let i = 0; i < PREFIX.length; i++) {
+      if (at >= window.length) return INCOMPLETE;
+      const unit = readUnit(spelling, window, at);
+      if (unit === INCOMPLETE) return INCOMPLETE;
+      if (unitCode(unit) !== PREFIX_BYTES[i]) return undefined;
+      at += unitLength(unit);
+    }
+    let key = "";
+    while (key.length < KEY_LENGTH) {
+      if (at >= window.length) return INCOMPLETE;
+      const unit = readUnit(spelling, window, at);
+      if (unit === INCOMPLETE) return INCOMPLETE;
+      if (!isKeyCode(unitCode(unit))) return undefined;
+      key += String.fromCharCode(unitCode(unit));
+      at += unitLength(unit);
+    }
+    const keyEnd = at;
+    const grant = view.index.byKey(key);
+    if (grant === undefined) return { key, grant, altered: false, start, end: keyEnd };
+    for (let i = PREFIX.length + KEY_LENGTH; i < grant.literal.length; i++) {
+      if (at >= window.length) return INCOMPLETE;
+      const unit = readUnit(spelling, window, at);
+      if (unit === INCOMPLETE) return INCOMPLETE;
+      if (unitCode(unit) !== grant.literal[i]) return { key, grant, altered: true, start, end: keyEnd };
+      at += unitLength(unit);
+    }
+    return { key, grant, altered: false, start, end: at };
+  }
+
+  /** The first offset from which a prefix, or an escape, may go on beyond the window. */
+  #clearUpTo(window: Buffer, from: number): number {
+    const spelling = this.#spelling;
+    let at = Math.max(from, window.length - (PREFIX.length * LONGEST_UNIT[spelling] - 1));
+    if (spelling === "json" && window[at] !== undefined && isEscaped(window, at)) at++;
+    while (at < window.length) {
+      const unit = readUnit(spelling, window, at);
+      if (unit === INCOMPLETE) return at;
+      if (unitCode(unit) === PREFIX_BYTES[0] && this.#mayGoOn(window, at)) return at;
+      at += unitLength(unit);
+    }
+    return window.length;
+  }
+
+  #mayGoOn(window: Buffer, start: number): boolean {
+    let at = start;
+    for (let i = 0; i < PREFIX.length && at < window.length; i++) {
+      const unit = readUnit(this.#spelling, window, at);
+      if (unit === INCOMPLETE) return true;
+      if (unitCode(unit) !== PREFIX_BYTES[i]) return false;
+      at += unitLength(unit);
+    }
+    return true;
+  }
+}
+
+function indexOrEnd(index: number, window: Buffer): number {
+  return index < 0 ? window.length : index;
+}
+
+/** The next escape of a character of the prefix, or the window's length. */
+function nextJsonEscape(window: Buffer, from: number): number {
+  for (let at = window.indexOf(JSON_ESCAPE, from); at >= 0; at = window.indexOf(JSON_ESCAPE, at + 1)) {
+    if (at + 6 > window.length) break;
+    const high = hexDigit(window[at + 4]!);
+    const low = hexDigit(window[at + 5]!);
+    if (high >= 0 && low >= 0 && IN_PREFIX[(high << 4) | low] === 1 && !isEscaped(window, at)) return at;
+  }
+  return window.length;
+}
+
+function nextPercentEscape(window: Buffer, from: number): number {
+  const end = window.length - 2;
+  for (let at = from; at < end; at++) {
+    if (window[at] !== PERCENT) continue;
+    const high = hexDigit(window[at + 1]!);
+    const low = hexDigit(window[at + 2]!);
+    if (high >= 0 && low >= 0 && IN_PREFIX[(high << 4) | low] === 1) return at;
+  }
+  return window.length;
+}
+
+/** Where a prefix begins whose first escape is at `escape` and spells `code`; -1 where the bytes before do not fit. */
+function prefixStart(window: Buffer, from: number, first: number, code: number): number {
+  for (let k = PREFIX.length - 1; k >= 0; k--) {
+    if (PREFIX_BYTES[k] !== code || first - k < from) continue;
+    let i = 0;
+    while (i < k && window[first - k + i] === PREFIX_BYTES[i]) i++;
+    if (i === k) return first - k;
+  }
+  return -1;
+}
