@@ -1,0 +1,69 @@
+// The admin listener: `/healthz` (the process turns its loop) and `/readyz` (it can do its work).
+
+import { createServer, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+
+export interface Readiness {
+  readonly ready: boolean;
+  /** What is missing, safe to show. */
+  readonly reason?: string;
+}
+
+export interface AdminServerOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly readiness: () => Readiness;
+}
+
+/** Probes are small; whoever sends more is no probe. */
+const REQUEST_TIMEOUT_MS = 5_000;
+
+export class AdminServer {
+  readonly #server: Server;
+
+  private constructor(server: Server) {
+    this.#server = server;
+  }
+
+  /** Rejects with the system's error where the address cannot be taken. */
+  static listen(options: AdminServerOptions): Promise<AdminServer> {
+    const server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS, maxHeaderSize: 8_192 }, (request, response) => {
+      // Bodies are of no interest, but unread ones would hold the connection.
+      request.resume();
+      const path = request.url?.split("?", 1)[0];
+      if (request.method !== "GET" && request.method !== "HEAD")
+        return answer(response, 405, { status: "method not allowed" });
+      if (path === "/healthz") return answer(response, 200, { status: "ok" });
+      if (path !== "/readyz") return answer(response, 404, { status: "not found" });
+      const { ready, reason } = options.readiness();
+      return answer(response, ready ? 200 : 503, { status: ready ? "ready" : "not ready", reason });
+    });
+    server.unref();
+    return new Promise((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(options.port, options.host, () => {
+        server.off("error", reject);
+        server.on("error", () => {});
+        resolve(new AdminServer(server));
+      });
+    });
+  }
+
+  get address(): { readonly host: string; readonly port: number } {
+    // A listening TCP server's address is an object.
+    const { address, port } = this.#server.address() as AddressInfo;
+    return { host: address, port };
+  }
+
+  close(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#server.close(() => resolve());
+      this.#server.closeAllConnections();
+    });
+  }
+}
+
+function answer(response: ServerResponse, status: number, body: Record<string, string | undefined>): void {
+  response.writeHead(status, { "content-type": "application/json", "cache-control": "no-store" });
+  response.end(`${JSON.stringify(body)}\n`);
+}

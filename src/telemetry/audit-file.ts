@@ -1,0 +1,130 @@
+// Where audit lines are written: a file that rotates by size, or stderr.
+
+import { write } from "node:fs";
+import { type FileHandle, mkdir, open, rename, stat } from "node:fs/promises";
+import { dirname } from "node:path";
+import { promisify } from "node:util";
+import type { Clock } from "../core/ports.ts";
+
+/** Takes bytes in order. Both methods reject with the system's error and may be called again. */
+export interface AuditWriter {
+  /** Called between two batches: the moment to rotate. */
+  prepare(bytes: number): Promise<void>;
+  /** Writes a first part of `bytes` (at least one byte) and says how long it was. */
+  writeSome(bytes: Buffer): Promise<number>;
+  close(): Promise<void>;
+}
+
+export interface AuditFileOptions {
+  readonly path: string;
+  /** A file that would grow beyond this is rotated first. */
+  readonly maxBytes: number;
+  /** How many rotated files stay: `path.1` is the latest. */
+  readonly keptFiles: number;
+  readonly clock: Clock;
+}
+
+/** How often it is looked whether somebody else moved the file away (logrotate), in milliseconds. */
+const IDENTITY_CHECK_MS = 1_000;
+
+export class AuditFile implements AuditWriter {
+  readonly #options: AuditFileOptions;
+  #handle: FileHandle | undefined;
+  #inode = 0;
+  #size = 0;
+  #checkedAt = 0;
+
+  private constructor(options: AuditFileOptions) {
+    this.#options = options;
+  }
+
+  /** Rejects where the file cannot be made or written. */
+  static async open(options: AuditFileOptions): Promise<AuditFile> {
+    const file = new AuditFile(options);
+    await mkdir(dirname(options.path), { recursive: true, mode: 0o700 });
+    await file.#open();
+    return file;
+  }
+
+  async prepare(bytes: number): Promise<void> {
+    const now = this.#options.clock();
+    if (this.#handle !== undefined && Math.abs(now - this.#checkedAt) >= IDENTITY_CHECK_MS) {
+      this.#checkedAt = now;
+      if ((await inodeOf(this.#options.path)) !== this.#inode) await this.close();
+    }
+    if (this.#handle === undefined) await this.#open();
+    if (this.#size > 0 && this.#size + bytes > this.#options.maxBytes) {
+      await this.close();
+      await this.#rotate();
+      await this.#open();
+    }
+  }
+
+  async writeSome(bytes: Buffer): Promise<number> {
+    if (this.#handle === undefined) await this.#open();
+    const { bytesWritten } = await this.#handle!.write(bytes);
+    this.#size += bytesWritten;
+    return bytesWritten;
+  }
+
+  async close(): Promise<void> {
+    const handle = this.#handle;
+    this.#handle = undefined;
+    await handle?.close();
+  }
+
+  async #open(): Promise<void> {
+    const handle = await open(this.#options.path, "a", 0o600);
+    try {
+      const { ino, size } = await handle.stat();
+      [this.#inode, this.#size, this.#checkedAt] = [ino, size, this.#options.clock()];
+      this.#handle = handle;
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+  }
+
+  async #rotate(): Promise<void> {
+    const { path, keptFiles } = this.#options;
+    for (let index = keptFiles - 1; index >= 1; index--)
+      await renameIfThere(`${path}.${index}`, `${path}.${index + 1}`);
+    await renameIfThere(path, `${path}.1`);
+  }
+}
+
+async function inodeOf(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).ino;
+  } catch {
+    return undefined;
+  }
+}
+
+async function renameIfThere(from: string, to: string): Promise<void> {
+  try {
+    await rename(from, to);
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+  }
+}
+
+const writeToDescriptor = promisify(write);
+
+/** A descriptor that somebody else owns. Written on the thread pool: a reader that stalls does not stall the process. */
+export class AuditDescriptor implements AuditWriter {
+  readonly #fd: number;
+
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  async prepare(): Promise<void> {}
+
+  async writeSome(bytes: Buffer): Promise<number> {
+    const { bytesWritten } = await writeToDescriptor(this.#fd, bytes);
+    return bytesWritten;
+  }
+
+  async close(): Promise<void> {}
+}

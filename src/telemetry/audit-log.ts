@@ -1,0 +1,181 @@
+// The audit log: one JSON line per event, written in batches off the hot path.
+//
+//   record ─► queue (bounded) ─► every 100 ms or 256 events: stringify ─► writer (file or stderr)
+//
+// Invariants: `record` never throws, waits or writes; lines are whole and in order, also after a write failed half-way;
+// what the queue could not take is counted, and the count is written as soon as lines can be written again.
+
+import type { AuditEvent } from "../core/audit.ts";
+import type { AuditSink, Clock } from "../core/ports.ts";
+import { AuditDescriptor, AuditFile, type AuditWriter } from "./audit-file.ts";
+
+/** Stands in the log where events are missing. */
+export interface DroppedEvent {
+  readonly type: "dropped";
+  readonly time: string;
+  readonly count: number;
+}
+
+export interface AuditLogOptions {
+  readonly target:
+    | { readonly kind: "file"; readonly path: string }
+    | { readonly kind: "stderr" }
+    | { readonly kind: "off" };
+  readonly clock: Clock;
+  /** Told when writing starts to fail and when it works again. */
+  readonly report: (message: string, error?: unknown) => void;
+  /** Size at which the file is rotated. */
+  readonly maxBytes?: number;
+  readonly keptFiles?: number;
+  /** Events that may wait for the writer. */
+  readonly maxQueued?: number;
+}
+
+const FLUSH_MS = 100;
+const BATCH_EVENTS = 256;
+const DEFAULT_MAX_BYTES = 64 * 1_048_576;
+const DEFAULT_KEPT_FILES = 5;
+const DEFAULT_MAX_QUEUED = 65_536;
+/** Pause before a failed write is tried again. */
+const RETRY_MS = 500;
+/** How long `close` tries to write what is left. */
+const CLOSE_MS = 3_000;
+
+/** Rejects with the system's error where the file cannot be opened. */
+export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> {
+  const { target, clock } = options;
+  if (target.kind === "off") return new AuditLog(undefined, options);
+  if (target.kind === "stderr") return new AuditLog(new AuditDescriptor(2), options);
+  const { maxBytes = DEFAULT_MAX_BYTES, keptFiles = DEFAULT_KEPT_FILES } = options;
+  return new AuditLog(await AuditFile.open({ path: target.path, maxBytes, keptFiles, clock }), options);
+}
+
+export class AuditLog implements AuditSink {
+  readonly #writer: AuditWriter | undefined;
+  readonly #clock: Clock;
+  readonly #report: AuditLogOptions["report"];
+  readonly #maxQueued: number;
+  #queue: AuditEvent[] = [];
+  /** What is left of the batch that is being written. */
+  #rest: Buffer = Buffer.alloc(0);
+  #timer: NodeJS.Timeout | undefined;
+  #draining: Promise<void> | undefined;
+  #isFailing = false;
+  #isClosed = false;
+  #dropped = 0;
+  #droppedUnwritten = 0;
+
+  /** `writer` undefined: events are thrown away. For tests; others use `openAuditLog`. */
+  constructor(writer: AuditWriter | undefined, options: Pick<AuditLogOptions, "clock" | "report" | "maxQueued">) {
+    this.#writer = writer;
+    this.#clock = options.clock;
+    this.#report = options.report;
+    this.#maxQueued = options.maxQueued ?? DEFAULT_MAX_QUEUED;
+  }
+
+  /** Events lost since the start. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  record(event: AuditEvent): void {
+    if (this.#writer === undefined) return;
+    if (this.#isClosed || this.#queue.length >= this.#maxQueued) {
+      this.#dropped += 1;
+      this.#droppedUnwritten += 1;
+      return;
+    }
+    const length = this.#queue.push(event);
+    if (this.#draining !== undefined) return;
+    if (this.#timer === undefined) this.#timer = setTimeout(this.#startDrain, FLUSH_MS);
+    // Brought forward, but not into this call: the caller is in the middle of an exchange.
+    if (length === BATCH_EVENTS) this.#timer = this.#replaceTimer(0);
+  }
+
+  /** Writes what waits, for a few seconds at most. Events recorded afterwards are dropped. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    const deadline = performance.now() + CLOSE_MS;
+    while (this.#hasWork() && performance.now() < deadline) {
+      this.#startDrain();
+      await this.#draining;
+      if (this.#isFailing) await pause(FLUSH_MS);
+    }
+    clearTimeout(this.#timer);
+    const lost = this.#queue.length + this.#rest.toString("latin1").split("\n").length - 1;
+    if (lost > 0) {
+      this.#dropped += lost;
+      this.#report(`${lost} audit events could not be written before the end`);
+    }
+    this.#queue = [];
+    try {
+      await this.#writer?.close();
+    } catch (error) {
+      this.#report("the audit log could not be closed", error);
+    }
+  }
+
+  #replaceTimer(delayMs: number): NodeJS.Timeout {
+    clearTimeout(this.#timer);
+    return setTimeout(this.#startDrain, delayMs);
+  }
+
+  #hasWork(): boolean {
+    return (
+      this.#writer !== undefined && (this.#queue.length > 0 || this.#rest.length > 0 || this.#droppedUnwritten > 0)
+    );
+  }
+
+  readonly #startDrain = (): void => {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#draining !== undefined || this.#writer === undefined) return;
+    this.#draining = this.#drain(this.#writer).finally(() => {
+      this.#draining = undefined;
+      if (!this.#isClosed && this.#hasWork()) this.#timer = this.#replaceTimer(this.#isFailing ? RETRY_MS : FLUSH_MS);
+    });
+  };
+
+  /** Never rejects. Ends when the queue is empty or a write failed. */
+  async #drain(writer: AuditWriter): Promise<void> {
+    try {
+      while (this.#hasWork()) {
+        if (this.#rest.length === 0) {
+          const batch = this.#nextBatch();
+          // Kept before anything can fail, so that nothing of it is lost or written twice.
+          this.#rest = batch;
+          await writer.prepare(batch.length);
+        }
+        while (this.#rest.length > 0) this.#rest = this.#rest.subarray(await writer.writeSome(this.#rest));
+        if (this.#isFailing) this.#report("the audit log is written again");
+        this.#isFailing = false;
+      }
+    } catch (error) {
+      if (!this.#isFailing && !isBusy(error)) this.#report("the audit log cannot be written", error);
+      this.#isFailing = true;
+    }
+  }
+
+  #nextBatch(): Buffer {
+    const events = this.#queue.splice(0, BATCH_EVENTS);
+    let lines = "";
+    for (const event of events) lines += `${JSON.stringify(event)}\n`;
+    if (this.#droppedUnwritten > 0) {
+      const time = new Date(this.#clock()).toISOString();
+      const dropped: DroppedEvent = { type: "dropped", time, count: this.#droppedUnwritten };
+      lines += `${JSON.stringify(dropped)}\n`;
+      this.#droppedUnwritten = 0;
+    }
+    return Buffer.from(lines, "utf8");
+  }
+}
+
+/** A pipe whose reader is slow: no fault, just later. */
+function isBusy(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "EAGAIN";
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((done) => setTimeout(done, ms));
+}
