@@ -2,8 +2,8 @@
 // Both are values with a reason and a sentence for people; neither looks at anything but what it is given.
 
 import { type Authority, parsePort } from "./authority.ts";
-import { type Host, parseHost } from "./host.ts";
-import { HostMatcher, type HostPattern, parseHostPattern } from "./pattern.ts";
+import { parseHost } from "./host.ts";
+import { HostMatcher, type HostPattern, type HostPatternResult, parseHostPattern } from "./pattern.ts";
 
 /** An entry of an egress list. Make it with `parseEgressPattern`. */
 export interface EgressPattern {
@@ -42,11 +42,14 @@ export type EgressDecision =
  */
 export function parseEgressPattern(text: string): EgressPatternResult {
   // "https://host" and bare IPv6 have colons too, but no port behind the last one; parseHostPattern says what is wrong.
-  const match = /^(\*|\*\.[^:[\]]*|[^:[\]]*|\[[^\]]*\])(?::([^/]*))?$/.exec(text);
+  const match = /^(\*|\*\.[^:[\]]*|[^:[\]]*|\[[^\]]*\])(?::([^/:@]*))?$/.exec(text);
   const [, hostText = text, portText] = match ?? [];
+  if (match === null && /^[\da-f:]*$/i.test(text))
+    return { kind: "invalid", detail: "put an IPv6 address in brackets" };
   const port = portText === undefined ? undefined : parsePort(portText);
   if (portText !== undefined && port === undefined) {
-    const detail = portText === "*" ? "leave out the port to mean every port" : "the port must be from 1 to 65535";
+    const detail =
+      portText === "*" ? "leave out the port to mean every port" : "the port must be a number from 1 to 65535";
     return { kind: "invalid", detail };
   }
   if (hostText === "*") return { kind: "pattern", pattern: { text, host: undefined, port } };
@@ -142,9 +145,8 @@ class EgressList {
   }
 }
 
-function parseAddressPattern(text: string): ReturnType<typeof parseHostPattern> {
+function parseAddressPattern(text: string): HostPatternResult {
   const result = parseHost(text);
   if (result.kind === "invalid") return result;
-  const host: Host = result.host;
-  return { kind: "pattern", pattern: { text, host, wildcard: false } };
+  return { kind: "pattern", pattern: { text, host: result.host, wildcard: false } };
 }
