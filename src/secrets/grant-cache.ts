@@ -1,0 +1,265 @@
+// What sandboxes may use, cached in front of the Secret API.
+//
+//   GrantCache ──► SandboxEntry (one per sandbox) ──► CachedAnswer (fresh? stale? fetch) ──► SecretApiClient ──► transport
+//       ▲               └ RetiredGrants                    │                                     └ wire (parsing)
+//       └── ChangeStream ── ChangePosition                 └ Freshness (TTL, stream, breaker), shared with SourceTable
+//
+// Invariants:
+// - An answer that a change has named, or that a gap may have changed, is never given out again before it was fetched anew.
+// - An API that cannot be heard lets answers serve up to `maxStaleMs`; one that is heard and refuses, or says what cannot be
+//   read, lets none.
+// - Names that callers made up cannot push out what real sandboxes need: they live in a small cache of their own, and only
+//   so many are looked up at a time.
+
+import { LRUCache } from "lru-cache";
+import type { Clock, GrantSource, GrantsAnswer } from "../core/ports.ts";
+import { ChangeStream, type StreamState } from "./change-stream.ts";
+import type { Failure, SecretApiClient } from "./client.ts";
+import { Freshness } from "./freshness.ts";
+import { RefreshQueue } from "./refresh-queue.ts";
+import { type EntryOwner, type HeldAnswer, SandboxEntry } from "./sandbox-entry.ts";
+import { type SourceAnswer, SourceTable } from "./source-table.ts";
+import { type SecretsLogger, silentLogger, systemTimers, type Timers } from "./timers.ts";
+
+export interface GrantCacheOptions {
+  /** Not closed by the cache. */
+  readonly client: Pick<SecretApiClient, "fetchGrants" | "fetchSources" | "openChanges">;
+  /** Where nothing is pushed. Default 15000. */
+  readonly cacheTtlMs?: number;
+  /** Default 300000. */
+  readonly maxStaleMs?: number;
+  /** Default 20000. */
+  readonly maxSandboxes?: number;
+  /** Bound on all cached answers together, as they were on the wire. Default 256 MiB. */
+  readonly maxCacheBytes?: number;
+  /** A change stream without a byte for this long is dead. Default 15000. */
+  readonly silenceMs?: number;
+  readonly clock?: Clock;
+  readonly timers?: Timers;
+  /** In [0, 1). */
+  readonly random?: () => number;
+  readonly logger?: SecretsLogger;
+}
+
+export interface GrantCacheState {
+  readonly stream: StreamState;
+  /** Of the last change that was heard. */
+  readonly version: string | undefined;
+  readonly sandboxes: number;
+  /** Undefined while the API answers; else why it does not. Safe to show. */
+  readonly apiFailure: string | undefined;
+}
+
+/** Sandboxes that are not known (yet). */
+const maxStrangers = 4096;
+/** Of these, how many are looked up at a time. */
+const maxStrangerLookups = 256;
+const absentStreamRetryMs = 60_000;
+
+/** lru-cache makes an options object for each call that brings none. */
+const touch = {};
+
+const overloaded: GrantsAnswer = { kind: "unavailable", detail: "too many unknown sandboxes are being looked up" };
+
+export class GrantCache implements GrantSource {
+  readonly #freshness: Freshness;
+  readonly #clock: Clock;
+  readonly #logger: SecretsLogger;
+  readonly #entries: LRUCache<string, SandboxEntry>;
+  readonly #strangers = new LRUCache<string, SandboxEntry>({ max: maxStrangers });
+  /** With a fetch under way, wherever else they are or no longer are: a change must reach these too. */
+  readonly #loading = new Map<string, SandboxEntry>();
+  /** Strangers among these. */
+  readonly #lookups = new Set<SandboxEntry>();
+  readonly #listeners = new Set<(sandboxId: string, answer: GrantsAnswer) => void>();
+  readonly #sources: SourceTable;
+  readonly #stream: ChangeStream;
+  readonly #queue: RefreshQueue;
+  readonly #owner: EntryOwner;
+  #apiFailure: string | undefined;
+
+  constructor(options: GrantCacheOptions) {
+    const { client, clock = Date.now, timers = systemTimers, random = Math.random, logger = silentLogger } = options;
+    const silenceMs = options.silenceMs ?? 15_000;
+    this.#clock = clock;
+    this.#logger = logger;
+    this.#freshness = new Freshness({
+      ttlMs: options.cacheTtlMs ?? 15_000,
+      maxStaleMs: options.maxStaleMs ?? 300_000,
+      silenceMs,
+      random,
+    });
+    this.#entries = new LRUCache({
+      max: options.maxSandboxes ?? 20_000,
+      maxSize: options.maxCacheBytes ?? 256 * 1024 * 1024,
+    });
+    this.#owner = {
+      client,
+      clock,
+      freshness: this.#freshness,
+      fetching: (entry) => this.#fetching(entry),
+      replaced: (entry, answer) => this.#replaced(entry, answer),
+      settled: (entry, failure) => this.#settled(entry, failure),
+    };
+    this.#sources = new SourceTable(client, this.#freshness, clock);
+    this.#queue = new RefreshQueue((sandboxId) => this.#refetch(sandboxId));
+    this.#stream = new ChangeStream({
+      open: (since, signal) => client.openChanges(since, signal),
+      listener: {
+        heard: (now) => this.#heard(now),
+        changed: (sandboxes, sources) => this.#changed(sandboxes, sources),
+        gap: () => this.#gap(),
+        currentTurned: (current) => this.#currentTurned(current),
+      },
+      clock,
+      timers,
+      random,
+      logger,
+      silenceMs,
+      absentRetryMs: absentStreamRetryMs,
+    });
+  }
+
+  /** Starts listening to changes. */
+  start(): void {
+    this.#stream.start();
+  }
+
+  async close(): Promise<void> {
+    this.#queue.close();
+    this.#listeners.clear();
+    await this.#stream.close();
+  }
+
+  get state(): GrantCacheState {
+    return {
+      stream: this.#stream.state,
+      version: this.#stream.version,
+      sandboxes: this.#entries.size,
+      apiFailure: this.#apiFailure,
+    };
+  }
+
+  get(sandboxId: string): GrantsAnswer | Promise<GrantsAnswer> {
+    const entry = this.#entries.get(sandboxId, touch);
+    return entry === undefined ? this.#getStranger(sandboxId) : entry.get(this.#clock());
+  }
+
+  refresh(sandboxId: string, key: string): GrantsAnswer | Promise<GrantsAnswer> {
+    const entry = this.#entries.get(sandboxId, touch);
+    return entry === undefined ? this.#getStranger(sandboxId) : entry.refresh(key, this.#clock());
+  }
+
+  getCurrent(sandboxId: string): GrantsAnswer | Promise<GrantsAnswer> {
+    const entry = this.#entries.get(sandboxId, touch);
+    if (entry === undefined) return this.#getStranger(sandboxId);
+    const now = this.#clock();
+    const isCurrent = this.#freshness.isLive(now) || entry.cached.isYounger(now, 1000);
+    return isCurrent || entry.cached.fresh(now) === undefined ? entry.get(now) : entry.cached.confirm(now);
+  }
+
+  onChange(listener: (sandboxId: string, answer: GrantsAnswer) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Whose a source address is, for transparent ports. `address` as the socket names its peer. Never rejects. */
+  sandboxForAddress(address: string): SourceAnswer | Promise<SourceAnswer> {
+    return this.#sources.sandboxForAddress(address);
+  }
+
+  #getStranger(sandboxId: string): GrantsAnswer | Promise<GrantsAnswer> {
+    const now = this.#clock();
+    const loading = this.#loading.get(sandboxId);
+    if (loading !== undefined) return loading.get(now);
+    let entry = this.#strangers.get(sandboxId);
+    if (this.#lookups.size >= maxStrangerLookups) return entry?.cached.fresh(now) ?? overloaded;
+    if (entry === undefined) {
+      entry = new SandboxEntry(sandboxId, this.#owner);
+      this.#strangers.set(sandboxId, entry);
+    }
+    return entry.get(now);
+  }
+
+  #fetching(entry: SandboxEntry): void {
+    this.#loading.set(entry.sandboxId, entry);
+    if (this.#entries.peek(entry.sandboxId) !== entry) this.#lookups.add(entry);
+  }
+
+  #replaced(entry: SandboxEntry, answer: HeldAnswer): void {
+    const { sandboxId } = entry;
+    const wasKnown = this.#entries.peek(sandboxId) === entry;
+    if (answer.kind === "grants") {
+      this.#strangers.delete(sandboxId);
+      // The size may have changed, so it is set anew. An empty answer weighs something too.
+      this.#entries.set(sandboxId, entry, { size: entry.bytes + 1024 });
+    } else if (wasKnown) {
+      this.#entries.delete(sandboxId);
+      this.#strangers.set(sandboxId, entry);
+    }
+    // A stranger that stays one was never anybody's grants.
+    if (answer.kind !== "grants" && !wasKnown) return;
+    for (const listener of this.#listeners) {
+      try {
+        listener(sandboxId, answer);
+      } catch (error) {
+        this.#logger.warn({ sandbox: sandboxId, err: error }, "a listener to changed grants failed");
+      }
+    }
+  }
+
+  #settled(entry: SandboxEntry, failure: Failure | undefined): void {
+    const { sandboxId } = entry;
+    if (this.#loading.get(sandboxId) === entry) this.#loading.delete(sandboxId);
+    this.#lookups.delete(entry);
+    const detail = failure?.detail;
+    if (failure?.reason === "malformed") {
+      // A fault of this one sandbox's answer; of the API's health it says nothing.
+      if (entry.failure !== detail)
+        this.#logger.warn({ sandbox: sandboxId, detail }, "grants: an answer cannot be read");
+    } else if (this.#apiFailure !== detail) {
+      if (failure !== undefined) this.#logger.warn({ reason: failure.reason, detail }, "grants: not fetched");
+      else this.#logger.info({}, "grants: fetched again");
+      this.#apiFailure = detail;
+    }
+    entry.failure = detail;
+  }
+
+  #heard(now: number): void {
+    this.#freshness.heardAt = now;
+  }
+
+  #changed(sandboxes: readonly string[], sources: boolean): void {
+    // First all are marked, then anything is fetched.
+    if (sources) this.#sources.touch();
+    for (const sandboxId of sandboxes) {
+      this.#loading.get(sandboxId)?.cached.touch();
+      this.#strangers.peek(sandboxId)?.cached.touch();
+      this.#entries.peek(sandboxId)?.cached.touch();
+    }
+    for (const sandboxId of sandboxes) if (this.#entries.has(sandboxId)) this.#queue.add(sandboxId);
+  }
+
+  #gap(): void {
+    this.#freshness.epoch++;
+    this.#queueAll();
+  }
+
+  #currentTurned(current: boolean): void {
+    this.#freshness.current = current;
+    if (!current) return;
+    // It was just heard, so nothing need wait for a pause to end.
+    this.#freshness.breaker.heard();
+    this.#queueAll();
+  }
+
+  /** The most recently used first. */
+  #queueAll(): void {
+    for (const sandboxId of this.#entries.keys()) this.#queue.add(sandboxId);
+  }
+
+  async #refetch(sandboxId: string): Promise<void> {
+    const entry = this.#entries.peek(sandboxId);
+    if (entry !== undefined && entry.cached.fresh(this.#clock()) === undefined) await entry.cached.revalidate();
+  }
+}
