@@ -2,9 +2,9 @@
 // part; a certificate is then put together from ready-made pieces, so that a mint parses and builds no tree.
 
 import { createHash, type KeyObject, sign } from "node:crypto";
-import { isIPv4, isIPv6 } from "node:net";
 import type { asn1 as forge } from "node-forge";
 import asn1 from "node-forge/lib/asn1.js";
+import { parseIp } from "../core/authority/ip.ts";
 
 const { Class, Type } = asn1;
 const { UNIVERSAL, CONTEXT_SPECIFIC } = Class;
@@ -210,12 +210,6 @@ function tlv(tag: number, contents: readonly Buffer[]): Buffer {
 }
 
 function addressBytes(text: string): Buffer | undefined {
-  if (isIPv4(text)) return Buffer.from(text.split(".").map(Number));
-  if (!isIPv6(text)) return undefined;
-  // The URL parser gives the canonical form, in which an embedded IPv4 address has become hexadecimal.
-  const [left = "", right] = new URL(`http://[${text}]`).hostname.slice(1, -1).split("::");
-  const groups = (half: string) => (half === "" ? [] : half.split(":").map((group) => Number.parseInt(group, 16)));
-  const [before, after] = [groups(left), groups(right ?? "")];
-  const zeros = new Array<number>(8 - before.length - after.length).fill(0);
-  return Buffer.from([...before, ...zeros, ...after].flatMap((group) => [group >> 8, group & 0xff]));
+  const ip = parseIp(text);
+  return ip && Buffer.from(ip.value.toString(16).padStart(ip.family === 4 ? 8 : 32, "0"), "hex");
 }

@@ -155,6 +155,35 @@ describe("on the wire", () => {
     }
   });
 
+  test("a connection lives on after its leaf was dropped and freed", async () => {
+    const small = makeCache(1);
+    const plain = createServer((socket) => {
+      const secure = new TLSSocket(socket, { isServer: true, secureContext: small.contextFor("a.example") });
+      secure.on("error", () => undefined);
+      secure.pipe(secure);
+    });
+    plain.listen(0, "127.0.0.1");
+    await once(plain, "listening");
+    const address = plain.address() as AddressInfo; // listening on TCP
+    const client = connect({
+      host: "127.0.0.1",
+      port: address.port,
+      servername: "a.example",
+      ca: authority.certificatePem,
+    });
+    try {
+      await once(client, "secureConnect");
+      for (let index = 0; index < 200; index++) small.contextFor(`n${index}.example`);
+      client.write("still here");
+      expect(String((await once(client, "data"))[0])).toBe("still here");
+      expect(client.getProtocol()).toBe("TLSv1.3");
+    } finally {
+      client.destroy();
+      plain.close();
+      await once(plain, "close");
+    }
+  });
+
   const python = spawnSync("python3", ["-c", "import ssl; ssl.VERIFY_X509_STRICT"]);
   const withPython = python.status === 0 ? test : test.skip;
   const suffix = python.status === 0 ? "" : " (skipped: no python3 with ssl)";
