@@ -160,11 +160,11 @@ describe("IPv4 inside of IPv6", () => {
   });
 
   it("finds an internal address at every place where local NAT64 may put it", () => {
-    // 10.0.0.1 by RFC 6052 2.2 with prefixes of 48, 56, 64 and 96 bits.
-    expect(classifyIp(ip("64:ff9b:1:0a00:0:100::"))).toBe("private");
-    expect(classifyIp(ip("64:ff9b:1:000a:0:1::"))).toBe("private");
-    expect(classifyIp(ip("64:ff9b:1:0:a:0:100:0"))).toBe("private");
-    expect(classifyIp(ip("64:ff9b:1::10.0.0.1"))).toBe("private");
+    // By RFC 6052 2.2 with prefixes of 48, 56, 64 and 96 bits; the neighbours of 168.63.129.16 are all public.
+    expect(classifyIp(ip("64:ff9b:1:a83f:81:1000::"))).toBe("metadata");
+    expect(classifyIp(ip("64:ff9b:1:a8:3f:8110::"))).toBe("metadata");
+    expect(classifyIp(ip("64:ff9b:1:0:a8:3f81:1000:0"))).toBe("metadata");
+    expect(classifyIp(ip("64:ff9b:1::168.63.129.16"))).toBe("metadata");
     // A translator ignores what follows the address; a public one put there hides nothing.
     expect(classifyIp(ip("64:ff9b:1:0:a:0:108:808"))).toBe("private");
     expect(classifyIp(ip("64:ff9b:1::8.8.8.8"))).toBe("public");
