@@ -9,6 +9,7 @@ export const errorTable = {
   "method-not-allowed": { status: 405, hint: "TRACE is refused: it would echo the request." },
   "bad-target": { status: 400, hint: "Send an absolute URL or CONNECT host:port to the proxy port." },
   "authority-mismatch": { status: 421, hint: "Host, SNI and the connection's target must name the same host." },
+  "client-closed": { status: 499, hint: "The client closed the connection before the answer was complete." },
   "request-timeout": { status: 408, hint: "The request's head did not arrive in time." },
   "upgrade-unsupported": { status: 501, hint: "This upgrade is not supported on an intercepted host." },
   "not-http": { status: 400, hint: "The bytes are neither TLS nor HTTP; a granted host takes only those." },

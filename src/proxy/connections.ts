@@ -1,0 +1,98 @@
+// The register of everything that is open towards clients: for bounds, for draining, and for closing tunnels to hosts
+// that came to be granted.
+
+import type { Way } from "../core/audit.ts";
+import type { Authority } from "../core/authority/authority.ts";
+import type { ErrorCode } from "../core/errors.ts";
+import type { GrantsAnswer } from "../core/ports.ts";
+import type { Http1Client } from "./http1-client.ts";
+import type { Services } from "./services.ts";
+import type { Tunnel } from "./tunnel.ts";
+
+export class Connections {
+  readonly #services: Services;
+  readonly #clients = new Set<Http1Client>();
+  readonly #tunnels = new Map<string, Set<Tunnel>>();
+
+  constructor(services: Services) {
+    this.#services = services;
+  }
+
+  addClient(client: Http1Client): void {
+    this.#clients.add(client);
+    if (this.#services.draining) client.drain();
+  }
+
+  deleteClient(client: Http1Client): void {
+    this.#clients.delete(client);
+  }
+
+  addTunnel(tunnel: Tunnel): void {
+    const { sandboxId } = tunnel.route;
+    let tunnels = this.#tunnels.get(sandboxId);
+    if (tunnels === undefined) {
+      tunnels = new Set();
+      this.#tunnels.set(sandboxId, tunnels);
+    }
+    tunnels.add(tunnel);
+  }
+
+  deleteTunnel(tunnel: Tunnel): void {
+    const tunnels = this.#tunnels.get(tunnel.route.sandboxId);
+    tunnels?.delete(tunnel);
+    if (tunnels?.size === 0) this.#tunnels.delete(tunnel.route.sandboxId);
+  }
+
+  /** A sandbox's grants changed: tunnels that would be intercepted now have to go, those of a deleted sandbox at once. */
+  onGrantsChange(sandboxId: string, answer: GrantsAnswer): void {
+    const tunnels = this.#tunnels.get(sandboxId);
+    if (tunnels === undefined || answer.kind === "unavailable") return;
+    for (const tunnel of tunnels) {
+      if (answer.kind === "unknown-sandbox") tunnel.destroy();
+      else if (tunnel.route.reason === "host-not-granted") {
+        const { index } = this.#services.compile(answer.grants);
+        if (index.forHost(tunnel.route.authority.host).granted) tunnel.retire();
+      }
+    }
+  }
+
+  recordRefusal(
+    way: Way,
+    sandbox: string | undefined,
+    authority: Authority | undefined,
+    error: ErrorCode,
+    detail: string | undefined,
+  ): void {
+    this.#services.parts.audit.record({
+      type: "refusal",
+      time: new Date(this.#services.clock()).toISOString(),
+      id: this.#services.nextId(),
+      sandbox,
+      way,
+      authority: this.#services.describe(authority),
+      error,
+      ...(detail === undefined ? undefined : { detail }),
+    });
+  }
+
+  /** Lets running exchanges end and closes what is idle. */
+  drain(): void {
+    for (const client of [...this.#clients]) client.drain();
+  }
+
+  /** Whether nothing is open any more. */
+  get empty(): boolean {
+    return this.#clients.size === 0 && this.#tunnels.size === 0;
+  }
+
+  get counts(): { readonly clients: number; readonly tunnels: number } {
+    let tunnels = 0;
+    for (const set of this.#tunnels.values()) tunnels += set.size;
+    return { clients: this.#clients.size, tunnels };
+  }
+
+  destroy(): void {
+    for (const client of [...this.#clients]) client.destroy();
+    for (const tunnels of [...this.#tunnels.values()]) for (const tunnel of [...tunnels]) tunnel.destroy();
+  }
+}

@@ -1,0 +1,24 @@
+// The client's side of one exchange, whatever the protocol: what the exchange sees of it.
+
+import type { Field, ResponseHead } from "../core/message.ts";
+import type { BodyLength } from "../core/wire/framing.ts";
+
+/** Takes the answer. Nothing is on the wire before `flush`. */
+export interface Downstream {
+  readonly protocol: "http/1.1" | "h2";
+  /** 1xx but 101. */
+  sendInterim(head: ResponseHead): void;
+  /** `length` undefined: there is no body and the framing fields stand as they came (HEAD, 204, 304). */
+  sendHead(head: ResponseHead, length: BodyLength | undefined): void;
+  sendData(content: Buffer): void;
+  sendEnd(trailers: readonly Field[]): void;
+  /** False: wait for `Exchange.onClientDrain`. */
+  flush(): boolean;
+  /** The answer cannot be completed: the client must not take it for whole. */
+  abort(): void;
+  /** Stops and restarts the request's body. */
+  pauseRequest(): void;
+  resumeRequest(): void;
+  /** The exchange is over. `requestComplete`: the whole request was read. */
+  onExchangeEnd(requestComplete: boolean): void;
+}

@@ -1,0 +1,285 @@
+// A client's HTTP/1.1 connection, plain or TLS: reads requests one at a time, runs an exchange for each, writes answers.
+
+import type { Socket } from "node:net";
+import type { ErrorCode } from "../core/errors.ts";
+import type { Field, RequestHead, ResponseHead } from "../core/message.ts";
+import { type BodyLength, isPersistent } from "../core/wire/framing.ts";
+import { type MessageHandler, RequestReader } from "../core/wire/message-reader.ts";
+import { chunkOpening, lastChunk, writeResponseHead } from "../core/wire/writer.ts";
+import { errorAnswer } from "./answer.ts";
+import { BatchWriter } from "./batch-writer.ts";
+import type { Timed } from "./deadlines.ts";
+import type { Downstream } from "./downstream.ts";
+import { Exchange, type ExchangeRoute } from "./exchange.ts";
+import type { Services } from "./services.ts";
+
+/** What is to be done with a request. */
+export type Routing =
+  | { readonly kind: "exchange"; readonly route: ExchangeRoute /** Origin-form. */; readonly target: string }
+  | { readonly kind: "refuse"; readonly code: ErrorCode; readonly detail?: string }
+  /** The connection is somebody else's from here on (CONNECT). */
+  | { readonly kind: "takeover"; readonly take: (socket: Socket, rest: Buffer | undefined) => void };
+
+export interface Http1ClientOwner {
+  route(head: RequestHead): Routing;
+  /** A request that was answered without an exchange. */
+  onRefused(code: ErrorCode, detail: string | undefined): void;
+  onClosed(client: Http1Client): void;
+}
+
+/** How long a connection that is to be closed goes on reading, so that a reset does not overtake the answer. */
+const lingerMs = 2_000;
+
+export class Http1Client implements Downstream, MessageHandler<RequestHead>, Timed {
+  readonly protocol = "http/1.1";
+  deadlineAt: number;
+
+  readonly #services: Services;
+  readonly #socket: Socket;
+  readonly #owner: Http1ClientOwner;
+  readonly #reader: RequestReader;
+  readonly #writer: BatchWriter;
+  #exchange: Exchange | undefined;
+  #minor: 0 | 1 = 1;
+  #chunked = false;
+  #close = false;
+  #answerBegun = false;
+  #lingering = false;
+  #takenOver = false;
+  #reading = false;
+  #nextWanted = false;
+  #inputEnded = false;
+  readonly #onData = (bytes: Buffer): void => this.#onBytes(bytes);
+  readonly #onDrain = (): void => this.#exchange?.onClientDrain();
+  readonly #onEnd = (): void => this.#onInputEnd();
+  readonly #onClose = (): void => this.#onSocketClosed();
+
+  constructor(services: Services, socket: Socket, owner: Http1ClientOwner) {
+    this.#services = services;
+    this.#socket = socket;
+    this.#owner = owner;
+    this.#reader = new RequestReader(this, services.options.limits.message);
+    this.#writer = new BatchWriter(socket);
+    this.deadlineAt = services.clock() + services.options.limits.headTimeoutMs;
+    services.deadlines.add(this);
+    socket.on("close", this.#onClose);
+    socket.on("end", this.#onEnd);
+    socket.on("drain", this.#onDrain);
+    socket.on("data", this.#onData);
+  }
+
+  /** No exchange is running. */
+  get idle(): boolean {
+    return this.#exchange === undefined;
+  }
+
+  /** The proxy drains: close as soon as nothing runs. */
+  drain(): void {
+    if (this.idle && this.#reader.idle) this.#socket.destroy();
+    else this.#close = true;
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  onDeadline(): void {
+    const exchange = this.#exchange;
+    if (exchange !== undefined) exchange.onTimeout();
+    else if (this.#lingering || this.#reader.idle) this.#socket.destroy();
+    else this.#answerError("request-timeout", undefined);
+  }
+
+  // ---- Downstream
+
+  sendInterim(head: ResponseHead): void {
+    this.#writer.text(writeResponseHead(head, undefined, false));
+  }
+
+  sendHead(head: ResponseHead, length: BodyLength | undefined): void {
+    this.#answerBegun = true;
+    this.deadlineAt = Number.POSITIVE_INFINITY;
+    let framed = length;
+    // HTTP/1.0 knows no chunks (RFC 9112 section 6.1): the connection's end ends the body.
+    if (framed === "chunked" && this.#minor === 0) framed = "close";
+    if (framed === "close" || this.#services.draining) this.#close = true;
+    this.#chunked = framed === "chunked";
+    this.#writer.text(writeResponseHead(head, framed, this.#close));
+  }
+
+  sendData(content: Buffer): void {
+    if (content.length === 0) return;
+    if (this.#chunked) this.#writer.text(chunkOpening(content.length));
+    this.#writer.bytes(content);
+    if (this.#chunked) this.#writer.text("\r\n");
+  }
+
+  sendEnd(trailers: readonly Field[]): void {
+    if (this.#chunked) this.#writer.text(lastChunk(trailers));
+  }
+
+  flush(): boolean {
+    return this.#writer.flush();
+  }
+
+  abort(): void {
+    this.#close = true;
+    this.#socket.destroy();
+  }
+
+  pauseRequest(): void {
+    this.#socket.pause();
+  }
+
+  resumeRequest(): void {
+    this.#socket.resume();
+  }
+
+  onExchangeEnd(requestComplete: boolean): void {
+    this.#exchange = undefined;
+    if (this.#socket.destroyed) return;
+    if (!requestComplete || this.#close || this.#inputEnded) {
+      this.#linger();
+      return;
+    }
+    this.deadlineAt = this.#services.clock() + this.#services.options.limits.idleTimeoutMs;
+    this.#nextWanted = true;
+    this.#socket.resume();
+    this.#readOn();
+  }
+
+  // ---- MessageHandler
+
+  onHead(head: RequestHead, length: BodyLength): void {
+    this.#minor = head.minor;
+    this.#close = this.#close || !isPersistent(head);
+    this.#answerBegun = false;
+    this.deadlineAt = Number.POSITIVE_INFINITY;
+    const routing = this.#owner.route(head);
+    switch (routing.kind) {
+      case "exchange": {
+        const exchange = new Exchange(this.#services, routing.route, this, head, routing.target, length);
+        this.#exchange = exchange;
+        exchange.begin();
+        break;
+      }
+      case "refuse":
+        this.#owner.onRefused(routing.code, routing.detail);
+        this.#answerError(routing.code, routing.detail);
+        break;
+      case "takeover":
+        this.#takenOver = true;
+        this.#take = routing.take;
+        break;
+      default:
+        routing satisfies never;
+    }
+  }
+
+  onData(content: Buffer): void {
+    this.#exchange?.onRequestData(content);
+  }
+
+  onEnd(trailers: readonly Field[]): void {
+    const exchange = this.#exchange;
+    if (exchange === undefined) return;
+    this.deadlineAt = this.#services.clock() + this.#services.options.limits.answerTimeoutMs;
+    if (this.#answerBegun) this.deadlineAt = Number.POSITIVE_INFINITY;
+    exchange.onRequestEnd(trailers);
+  }
+
+  onFault(fault: "malformed" | "too-large", detail: string): void {
+    const code = fault === "malformed" ? "bad-request" : "head-too-large";
+    if (this.#exchange !== undefined) {
+      // In the middle of a body: what was forwarded of it must not pass for whole.
+      this.#close = true;
+      this.#exchange.onRequestBroken(detail);
+      return;
+    }
+    this.#owner.onRefused(code, detail);
+    this.#answerError(code, detail);
+  }
+
+  // ---- inside
+
+  #take: ((socket: Socket, rest: Buffer | undefined) => void) | undefined;
+
+  #onBytes(bytes: Buffer): void {
+    if (this.#lingering) return;
+    if (this.#exchange === undefined && this.#reader.idle) {
+      this.deadlineAt = this.#services.clock() + this.#services.options.limits.headTimeoutMs;
+    }
+    this.#reading = true;
+    this.#reader.push(bytes);
+    this.#reading = false;
+    this.#readOn();
+    if (this.#takenOver) {
+      this.#handOver();
+      return;
+    }
+    // What comes after a whole request waits, unread beyond what has arrived.
+    if (this.#reader.held && this.#exchange !== undefined && this.#reader.keepsBytes) this.#socket.pause();
+    this.#exchange?.onRequestFlush();
+  }
+
+  /** Goes on to the next request; a loop, because pipelined requests that are answered at once would nest. */
+  #readOn(): void {
+    if (this.#reading) return;
+    while (this.#nextWanted && !this.#lingering) {
+      this.#nextWanted = false;
+      this.#reading = true;
+      this.#reader.next();
+      this.#reading = false;
+    }
+    if (this.#takenOver) this.#handOver();
+  }
+
+  #handOver(): void {
+    const take = this.#take;
+    if (take === undefined) return;
+    this.#take = undefined;
+    this.#services.deadlines.delete(this);
+    const socket = this.#socket;
+    socket.off("data", this.#onData);
+    socket.off("drain", this.#onDrain);
+    socket.off("end", this.#onEnd);
+    socket.off("close", this.#onClose);
+    socket.pause();
+    this.#owner.onClosed(this);
+    take(socket, this.#reader.takeRest());
+  }
+
+  #answerError(code: ErrorCode, detail: string | undefined): void {
+    const { head, body } = errorAnswer(code, detail);
+    this.#close = true;
+    this.sendHead(head, body.length);
+    this.sendData(body);
+    this.#linger();
+  }
+
+  /** Ends the connection gracefully: the answer first, then a while of reading past what still arrives. */
+  #linger(): void {
+    this.#lingering = true;
+    this.#writer.flush();
+    this.deadlineAt = this.#services.clock() + lingerMs;
+    this.#socket.end();
+    this.#socket.resume();
+  }
+
+  #onInputEnd(): void {
+    this.#inputEnded = true;
+    const exchange = this.#exchange;
+    if (exchange === undefined) {
+      this.#socket.end();
+      return;
+    }
+    // A request whose body broke off can never be completed; a whole one is still answered (half-closed connection).
+    if (!this.#reader.held) exchange.onClientClosed();
+  }
+
+  #onSocketClosed(): void {
+    this.#services.deadlines.delete(this);
+    this.#owner.onClosed(this);
+    this.#exchange?.onClientClosed();
+  }
+}

@@ -1,0 +1,37 @@
+// Chooses the rewrite that carries out a plan of the core.
+
+import type { BodyTransform } from "../core/message.ts";
+import type { BodyPlan } from "../core/substitution/body-plan.ts";
+import type { ContentCoding } from "../core/substitution/codings.ts";
+import type { ScrubPlan } from "../core/substitution/response-plan.ts";
+import type { Scrubber, ScrubSession } from "../core/substitution/scrubber.ts";
+import { CodedRewrite } from "./coded-rewrite.ts";
+import { PlainRewrite, type Rewrite, type RewriteListener } from "./rewrite.ts";
+
+/** Decoded to at most so many times its coded size: gzip's own limit is about 1,032. */
+const maxExpansion = 200;
+
+/** For a request's body. */
+export function makeRewrite(plan: Exclude<BodyPlan, { kind: "untouched" }>, listener: RewriteListener): Rewrite {
+  return make(plan.transform, plan.codings, listener, plan.kind === "streamed");
+}
+
+/** For an answer's body; the session hears what was found. */
+export function makeScrub(
+  plan: Extract<ScrubPlan, { codings: readonly ContentCoding[] }>,
+  scrubber: Scrubber,
+  listener: RewriteListener & ScrubSession,
+): Rewrite {
+  const transform = scrubber.body(plan.kind === "in-place" ? "in-place" : "exact", listener);
+  return make(transform, plan.codings, listener, plan.kind === "streamed");
+}
+
+function make(
+  transform: BodyTransform,
+  codings: readonly ContentCoding[],
+  listener: RewriteListener,
+  flushEach: boolean,
+): Rewrite {
+  if (codings.length === 0) return new PlainRewrite(transform, listener);
+  return new CodedRewrite(transform, listener, { codings, maxExpansion, flushEach });
+}

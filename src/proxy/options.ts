@@ -1,0 +1,80 @@
+// What a proxy is made of (parts) and how it is set (options). src/cli/compose.ts fills both from the configuration.
+
+import type { SecureContext } from "node:tls";
+import type { HostPattern } from "../core/authority/pattern.ts";
+import type { EgressPolicy } from "../core/authority/policy.ts";
+import type { AuditSink, Clock, GrantSource } from "../core/ports.ts";
+import type { SubstitutionDefaults } from "../core/substitution/grant-index.ts";
+import { defaultMessageLimits, type MessageLimits } from "../core/wire/message-reader.ts";
+import type { Dialler } from "./dial.ts";
+
+/** The part of pino's interface that is used here. */
+export interface Logger {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+  debug(fields: object, message: string): void;
+}
+
+/** Gives the certificate for an intercepted host; at once where it is cached. */
+export interface LeafSource {
+  contextFor(host: string): SecureContext | Promise<SecureContext>;
+}
+
+export interface ProxyParts {
+  readonly options: ProxyOptions;
+  readonly grants: GrantSource;
+  readonly leaves: LeafSource;
+  readonly dialler: Pick<Dialler, "connectTls" | "connectTcp">;
+  readonly audit: AuditSink;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+export interface ProxyOptions {
+  readonly listen: { readonly host: string; readonly port: number };
+  /** Every caller is this sandbox (sidecar); with a token it still has to be shown. */
+  readonly fixedSandbox?: { readonly id: string; readonly token?: string };
+  readonly intercept: "granted" | "all";
+  /** Hosts that are never intercepted. */
+  readonly tunnelHosts: readonly HostPattern[];
+  /** Hosts to which values may go without TLS. */
+  readonly plainHttpHosts: readonly HostPattern[];
+  readonly egress: EgressPolicy;
+  readonly defaults: SubstitutionDefaults;
+  /** Bound on a body that is held to learn its new length, in bytes. */
+  readonly bufferBytes: number;
+  /** Answers carry `keyswap-note` with the reasons why placeholders were not substituted. */
+  readonly note: boolean;
+  readonly limits: ProxyLimits;
+}
+
+/** Bounds of the proxy. Times in milliseconds. */
+export interface ProxyLimits {
+  readonly message: MessageLimits;
+  /** Connections of clients, in all. */
+  readonly maxConnections: number;
+  /** For a request's head, from its first byte, and for a TLS handshake. */
+  readonly headTimeoutMs: number;
+  /** A client connection without a request. */
+  readonly idleTimeoutMs: number;
+  /** An unused upstream connection; shorter than what common servers allow. */
+  readonly upstreamIdleMs: number;
+  /** From the end of a request to the head of its answer. Long: slow LLM answers are normal. */
+  readonly answerTimeoutMs: number;
+  /** Unused upstream connections kept for one sandbox and authority. */
+  readonly maxIdlePerAuthority: number;
+  /** A lookup of an unknown placeholder while a request waits. */
+  readonly lookupTimeoutMs: number;
+}
+
+export const defaultProxyLimits: ProxyLimits = {
+  message: defaultMessageLimits,
+  maxConnections: 20_000,
+  headTimeoutMs: 30_000,
+  idleTimeoutMs: 120_000,
+  upstreamIdleMs: 30_000,
+  answerTimeoutMs: 600_000,
+  maxIdlePerAuthority: 64,
+  lookupTimeoutMs: 2_000,
+};

@@ -1,0 +1,102 @@
+// What every connection of one proxy shares, and the compiled form of a sandbox's grants, made once per version.
+
+import { hash } from "node:crypto";
+import { type Authority, formatAuthority } from "../core/authority/authority.ts";
+import { HostMatcher } from "../core/authority/pattern.ts";
+import { EgressRules } from "../core/authority/policy.ts";
+import type { SandboxGrants } from "../core/grants.ts";
+import type { Clock } from "../core/ports.ts";
+import { GrantIndex, type HostView } from "../core/substitution/grant-index.ts";
+import { Scrubber } from "../core/substitution/scrubber.ts";
+import { Deadlines } from "./deadlines.ts";
+import type { Logger, ProxyOptions, ProxyParts } from "./options.ts";
+import { UpstreamPool } from "./upstream-pool.ts";
+
+/** A sandbox's grants, ready for decisions. */
+export interface CompiledGrants {
+  readonly grants: SandboxGrants;
+  readonly index: GrantIndex;
+  readonly egress: EgressRules;
+}
+
+export class Services {
+  readonly options: ProxyOptions;
+  readonly parts: ProxyParts;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly deadlines: Deadlines;
+  readonly pool: UpstreamPool;
+  /** Set once the proxy drains: answers ask clients to close. */
+  draining = false;
+  /** Of the fixed sandbox's token, in the form of SandboxGrants.tokenHash. */
+  readonly fixedTokenHash: string | undefined;
+
+  readonly #plainHttp: HostMatcher<true>;
+  readonly #tunnelHosts: HostMatcher<true>;
+  readonly #compiled = new WeakMap<SandboxGrants, CompiledGrants>();
+  readonly #scrubbers = new WeakMap<HostView, Scrubber>();
+  readonly #idPrefix: string;
+  #ids = 0;
+
+  constructor(parts: ProxyParts) {
+    this.parts = parts;
+    this.options = parts.options;
+    this.clock = parts.clock;
+    this.logger = parts.logger;
+    this.deadlines = new Deadlines(parts.clock);
+    this.pool = new UpstreamPool({
+      dialler: parts.dialler,
+      message: parts.options.limits.message,
+      maxIdlePerAuthority: parts.options.limits.maxIdlePerAuthority,
+      idleMs: parts.options.limits.upstreamIdleMs,
+      clock: parts.clock,
+      deadlines: this.deadlines,
+    });
+    const fixedToken = parts.options.fixedSandbox?.token;
+    this.fixedTokenHash = fixedToken === undefined ? undefined : `sha256:${hash("sha256", fixedToken, "hex")}`;
+    this.#plainHttp = new HostMatcher(parts.options.plainHttpHosts.map((pattern) => [pattern, true]));
+    this.#tunnelHosts = new HostMatcher(parts.options.tunnelHosts.map((pattern) => [pattern, true]));
+    this.#idPrefix = `${parts.clock().toString(36)}-`;
+  }
+
+  /** An id for an audit event. */
+  nextId(): string {
+    this.#ids += 1;
+    return this.#idPrefix + this.#ids.toString(36);
+  }
+
+  compile(grants: SandboxGrants): CompiledGrants {
+    const known = this.#compiled.get(grants);
+    if (known !== undefined) return known;
+    const made = {
+      grants,
+      index: new GrantIndex(grants, this.options.defaults),
+      egress: new EgressRules([this.options.egress, grants.egress]),
+    };
+    this.#compiled.set(grants, made);
+    return made;
+  }
+
+  scrubberFor(view: HostView): Scrubber {
+    let scrubber = this.#scrubbers.get(view);
+    if (scrubber === undefined) {
+      scrubber = new Scrubber(view.scrubbed);
+      this.#scrubbers.set(view, scrubber);
+    }
+    return scrubber;
+  }
+
+  /** Whether a value may go to this destination at all: over TLS, or because the operator lists the host. */
+  isSecure(authority: Authority): boolean {
+    return authority.scheme === "https" || this.#plainHttp.match(authority.host).length > 0;
+  }
+
+  isTunnelListed(authority: Authority): boolean {
+    return this.#tunnelHosts.match(authority.host).length > 0;
+  }
+
+  /** For audit events. */
+  describe(authority: Authority | undefined): string | undefined {
+    return authority === undefined ? undefined : formatAuthority(authority);
+  }
+}

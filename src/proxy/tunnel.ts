@@ -1,0 +1,110 @@
+// A blind relay: bytes both ways, untouched, with half-close kept. One audit event when it ends.
+
+import type { Socket } from "node:net";
+import type { TunnelEvent, Way } from "../core/audit.ts";
+import type { Authority } from "../core/authority/authority.ts";
+import type { Services } from "./services.ts";
+
+export interface TunnelRoute {
+  readonly sandboxId: string;
+  readonly way: Way;
+  readonly authority: Authority;
+  readonly reason: TunnelEvent["reason"];
+}
+
+/** A tunnel to a host that came to be granted is closed once it is idle for this long, */
+const idleBeforeCloseMs = 1_000;
+/** and at the latest after this long. */
+const closeAtLatestMs = 30_000;
+
+export class Tunnel {
+  readonly route: TunnelRoute;
+  deadlineAt = Number.POSITIVE_INFINITY;
+  readonly #services: Services;
+  readonly #client: Socket;
+  readonly #upstream: Socket;
+  readonly #startedAt: number;
+  readonly #onClosed: (tunnel: Tunnel) => void;
+  #closeAtLatest = Number.POSITIVE_INFINITY;
+  #movedBytes = 0;
+  #open = 2;
+
+  /** Takes both sockets over; `rest` is what the client sent already. */
+  constructor(
+    services: Services,
+    route: TunnelRoute,
+    client: Socket,
+    upstream: Socket,
+    rest: Buffer | undefined,
+    onClosed: (tunnel: Tunnel) => void,
+  ) {
+    this.route = route;
+    this.#services = services;
+    this.#client = client;
+    this.#upstream = upstream;
+    this.#onClosed = onClosed;
+    this.#startedAt = services.clock();
+    const end = (): void => this.#onSocketClosed();
+    client.on("close", end);
+    upstream.on("close", end);
+    client.on("error", () => upstream.destroy());
+    upstream.on("error", () => client.destroy());
+    if (rest !== undefined && rest.length > 0) upstream.write(rest);
+    client.pipe(upstream);
+    upstream.pipe(client);
+    services.deadlines.add(this);
+  }
+
+  /** The host is granted now: new connections to it are intercepted, so this one has to end. */
+  retire(): void {
+    if (this.#closeAtLatest !== Number.POSITIVE_INFINITY) return;
+    this.#closeAtLatest = this.#services.clock() + closeAtLatestMs;
+    this.deadlineAt = this.#services.clock() + idleBeforeCloseMs;
+    this.#movedBytes = this.#total();
+  }
+
+  onDeadline(): void {
+    const now = this.#services.clock();
+    const moved = this.#total();
+    if (moved === this.#movedBytes || now >= this.#closeAtLatest) {
+      this.destroy();
+      return;
+    }
+    this.#movedBytes = moved;
+    this.deadlineAt = Math.min(now + idleBeforeCloseMs, this.#closeAtLatest);
+  }
+
+  destroy(): void {
+    this.#client.destroy();
+    this.#upstream.destroy();
+  }
+
+  #total(): number {
+    return this.#client.bytesRead + this.#upstream.bytesRead;
+  }
+
+  #onSocketClosed(): void {
+    this.#open -= 1;
+    if (this.#open > 0) {
+      // A socket that closed without an error after both directions ended leaves the other to finish; else both go.
+      if (this.#client.destroyed && !this.#client.readableEnded) this.#upstream.destroy();
+      if (this.#upstream.destroyed && !this.#upstream.readableEnded) this.#client.destroy();
+      return;
+    }
+    this.#services.deadlines.delete(this);
+    const { sandboxId, way, authority, reason } = this.route;
+    this.#services.parts.audit.record({
+      type: "tunnel",
+      time: new Date(this.#startedAt).toISOString(),
+      id: this.#services.nextId(),
+      sandbox: sandboxId,
+      way,
+      authority: this.#services.describe(authority),
+      reason,
+      sentBytes: this.#upstream.bytesWritten,
+      receivedBytes: this.#upstream.bytesRead,
+      durationMs: this.#services.clock() - this.#startedAt,
+    });
+    this.#onClosed(this);
+  }
+}
