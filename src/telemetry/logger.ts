@@ -1,26 +1,21 @@
 // The log: pino JSON on stderr. It names secrets and never holds a value; errors are cut down to what is safe to show.
 
 import { type Logger, pino } from "pino";
+import { LogDestination } from "./log-destination.ts";
 
 export type { Logger } from "pino";
 
 export type LogLevel = "trace" | "debug" | "info" | "warn" | "error" | "fatal" | "silent";
 
-/** Lines that wait for a stalled reader of stderr, in bytes; what is beyond is dropped rather than held. */
-const MAX_WAITING_BYTES = 1_048_576;
-
 export interface Logging {
   readonly logger: Logger;
-  /** Writes what waits. Call it last. */
-  flush(): void;
+  /** Resolves when what waits was written, or cannot be. Call it last. */
+  flush(): Promise<void>;
 }
 
 /** `fd`: where to write, stderr if absent. */
 export function createLogging(options: { level: LogLevel; fd?: number }): Logging {
-  // Not synchronous: a reader of stderr that stalls must not stall the proxy.
-  const destination = pino.destination({ dest: options.fd ?? 2, sync: false, maxLength: MAX_WAITING_BYTES });
-  // A closed stderr leaves nowhere to complain to.
-  destination.on("error", () => {});
+  const destination = new LogDestination(options.fd ?? 2);
   const logger = pino(
     {
       level: options.level,
@@ -31,16 +26,7 @@ export function createLogging(options: { level: LogLevel; fd?: number }): Loggin
     },
     destination,
   );
-  return {
-    logger,
-    flush: () => {
-      try {
-        destination.flushSync();
-      } catch {
-        // As above: stderr is closed, or was never ready.
-      }
-    },
-  };
+  return { logger, flush: () => destination.flush() };
 }
 
 interface ErrorDescription {

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { SecretValue } from "../../src/core/secret-value.ts";
-import { createLogging, describeError } from "../../src/telemetry/logger.ts";
+import { createLogging, describeError, type Logger } from "../../src/telemetry/logger.ts";
 
 let folder: string;
 beforeAll(() => {
@@ -11,22 +11,19 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-function logged(
-  level: "info" | "warn",
-  write: (logger: ReturnType<typeof createLogging>["logger"]) => void,
-): unknown[] {
+async function logged(level: "info" | "warn", write: (logger: Logger) => void): Promise<unknown[]> {
   const path = join(folder, `${Math.random()}.log`);
   const { logger, flush } = createLogging({ level, fd: openSync(path, "w") });
   write(logger);
-  flush();
+  await flush();
   return readFileSync(path, "utf8")
     .split("\n")
     .slice(0, -1)
     .map((line) => JSON.parse(line));
 }
 
-test("lines are JSON with level, time and message; what is below the level is not there", () => {
-  const lines = logged("warn", (logger) => {
+test("lines are JSON with level, time and message; what is below the level is not there", async () => {
+  const lines = await logged("warn", (logger) => {
     logger.info("quiet");
     logger.warn({ host: "h" }, "loud");
   });
@@ -35,12 +32,12 @@ test("lines are JSON with level, time and message; what is below the level is no
   ]);
 });
 
-test("an error's own properties and a secret's value stay out", () => {
+test("an error's own properties and a secret's value stay out", async () => {
   const error = Object.assign(new Error("failed", { cause: new Error("below") }), {
     code: "ECONNRESET",
     request: { headers: { authorization: "hunter2" } },
   });
-  const lines = logged("info", (logger) =>
+  const lines = await logged("info", (logger) =>
     logger.info({ err: error, secret: new SecretValue("OPENAI", "hunter2") }, "x"),
   );
   expect(JSON.stringify(lines)).not.toContain("hunter2");

@@ -1,0 +1,65 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { LogDestination } from "../../src/telemetry/log-destination.ts";
+
+let folder: string;
+let child: ChildProcess | undefined;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "keyswap-log-"));
+});
+afterEach(() => {
+  child?.kill("SIGKILL");
+  rmSync(folder, { recursive: true, force: true });
+});
+
+test("writes every line in order; flush waits for the last", async () => {
+  const path = join(folder, "log");
+  const destination = new LogDestination(openSync(path, "w"));
+  const lines = Array.from({ length: 500 }, (_, index) => `line ${index}\n`);
+  for (const [index, line] of lines.entries()) {
+    destination.write(line);
+    if (index % 100 === 0) await new Promise((done) => setImmediate(done));
+  }
+  await destination.flush();
+  expect(readFileSync(path, "utf8")).toBe(lines.join(""));
+});
+
+test("gives up on a descriptor that is closed", async () => {
+  const destination = new LogDestination(1_000_000);
+  destination.write("x\n");
+  await expect(destination.flush()).resolves.toBeUndefined();
+});
+
+test("a reader that stalls costs lines beyond the bound, not the process; the loss is written", async () => {
+  const source = resolve(import.meta.dirname, "../../src/telemetry/log-destination.ts");
+  const script = `
+    const { LogDestination } = await import(${JSON.stringify(source)});
+    const log = new LogDestination(2);
+    const line = "x".repeat(1023) + "\\n";
+    for (let index = 0; index < 4000; index++) log.write(line);
+    // Only reached, and said on another descriptor, if the loop still turns while stderr is not read.
+    setTimeout(() => process.stdout.write("turning"), 50);
+    process.stdin.once("data", async () => { log.write("last\\n"); process.exit(0); });
+  `;
+  child = spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: "pipe" });
+  const { stdin, stdout, stderr } = child as ChildProcess & {
+    stdin: NodeJS.WritableStream;
+    stdout: NodeJS.ReadableStream;
+  };
+  await new Promise((done) => stdout.once("data", done));
+  let seen = "";
+  stderr!.setEncoding("utf8");
+  await new Promise<void>((done) => {
+    stderr!.on("data", (part: string) => {
+      seen += part;
+      if (seen.includes("log lines were dropped")) done();
+    });
+  });
+  stdin.write("end");
+  const kept = seen.split("\n").filter((line) => line.startsWith("xxx")).length;
+  expect(kept).toBeGreaterThan(500);
+  expect(kept).toBeLessThan(4_000);
+});
