@@ -10,6 +10,7 @@ export interface BodyReaderLimits {
   readonly maxFields: number;
 }
 
+const CR = 0x0d;
 const LF = 0x0a;
 const CRLF_BYTES = 2;
 
@@ -19,10 +20,21 @@ const DATA = 1;
 const DATA_END = 2;
 const TRAILERS = 3;
 
-// chunk-size [ chunk-ext ]: extensions are read past and not forwarded. No blanks: receivers differ on them. At most
-// 13 digits, so that the size is a safe integer.
+/** So many digits are always a safe integer. */
+const MAX_SIZE_DIGITS = 13;
+
+// chunk-size [ chunk-ext ]: extensions are read past and not forwarded. No blanks: receivers differ on them.
 const CHUNK_LINE =
   /^([0-9A-Fa-f]{1,13})(?:;[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:=(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+|"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"))?)*\r\n$/;
+
+/**
+ * Bound on the extensions of all chunks of one body: they are content that nobody counts, and tiny chunks with long
+ * extensions cost a receiver far more than the body's length shows.
+ */
+const MAX_EXTENSION_BYTES = 16 * 1024;
+
+// Said in a trailer, these would frame the message or speak for the connection after the fact, and receivers differ.
+const FRAMING_FIELDS: ReadonlySet<string> = new Set(["content-length", "transfer-encoding", "connection", "upgrade"]);
 
 /** Reads one body. Feed it until `done`; what it does not consume belongs to the next message. */
 export class BodyReader {
@@ -38,8 +50,12 @@ export class BodyReader {
   /** Bytes left of the body or chunk; Infinity until the connection closes. */
   #left: number;
   #state = SIZE_LINE;
-  /** A line or trailer section that is not complete yet, Latin-1. */
+  /** A line that is not complete yet, Latin-1. */
   #line = "";
+  /** The trailer section's complete lines. */
+  #section = "";
+  #sectionLines = 0;
+  #extensionBytes = 0;
 
   constructor(length: BodyLength, limits: BodyReaderLimits) {
     this.#limits = limits;
@@ -71,9 +87,16 @@ export class BodyReader {
         pos = end;
         continue;
       }
+      const plain = this.#line === "" ? this.#readPlainLine(bytes, pos) : pos;
+      if (plain > pos) {
+        pos = plain;
+        continue;
+      }
       const lf = bytes.indexOf(LF, pos);
       const end = lf < 0 ? bytes.length : lf + 1;
-      if (this.#line.length + (end - pos) > this.#limits.maxLineBytes) return this.#refuse("line too long");
+      if (this.#section.length + this.#line.length + (end - pos) > this.#limits.maxLineBytes) {
+        return this.#refuse("line too long");
+      }
       this.#line += bytes.toString("latin1", pos, end);
       pos = end;
       if (lf < 0) return pos;
@@ -88,35 +111,65 @@ export class BodyReader {
     return this.done;
   }
 
+  /** Reads a bare chunk size, or the line end behind a chunk, where it has arrived in one piece: nearly always. */
+  #readPlainLine(bytes: Buffer, from: number): number {
+    let pos = from;
+    let size = 0;
+    if (this.#state === SIZE_LINE) {
+      for (; pos - from < MAX_SIZE_DIGITS; pos++) {
+        const digit = HEX_DIGITS[bytes[pos] ?? 0] ?? NOT_HEX;
+        if (digit === NOT_HEX) break;
+        size = size * 16 + digit;
+      }
+      if (pos === from) return from;
+    } else if (this.#state !== DATA_END) {
+      return from;
+    }
+    if (bytes[pos] !== CR || bytes[pos + 1] !== LF) return from;
+    if (this.#state === SIZE_LINE) this.#begin(size);
+    else this.#state = SIZE_LINE;
+    return pos + CRLF_BYTES;
+  }
+
+  #begin(size: number): void {
+    this.#left = size;
+    this.#state = size === 0 ? TRAILERS : DATA;
+  }
+
   /** `#line` ends with LF. False where it is malformed. */
   #takeLine(): boolean {
     const line = this.#line;
+    this.#line = "";
     switch (this.#state) {
       case DATA_END:
         if (line !== "\r\n") return this.#refuse("no CRLF after a chunk") > 0;
         this.#state = SIZE_LINE;
-        break;
+        return true;
       case SIZE_LINE: {
-        const match = CHUNK_LINE.exec(line);
-        if (match === null) return this.#refuse("chunk size") > 0;
-        this.#left = Number.parseInt(match[1] ?? "", 16);
-        this.#state = this.#left === 0 ? TRAILERS : DATA;
-        break;
+        const size = CHUNK_LINE.exec(line)?.[1];
+        if (size === undefined) return this.#refuse("chunk size") > 0;
+        this.#extensionBytes += line.length - size.length - CRLF_BYTES;
+        if (this.#extensionBytes > MAX_EXTENSION_BYTES) return this.#refuse("chunk extensions too long") > 0;
+        this.#begin(Number.parseInt(size, 16));
+        return true;
       }
       default:
-        // The section goes on until an empty line.
-        if (line !== "\r\n" && !line.endsWith("\r\n\r\n")) return true;
-        return this.#takeTrailers(line.slice(0, -CRLF_BYTES));
+        if (line === "\r\n") return this.#takeTrailers();
+        this.#section += line;
+        this.#sectionLines++;
+        if (this.#sectionLines > this.#limits.maxFields) return this.#refuse("too many trailers") > 0;
+        return true;
     }
-    this.#line = "";
-    return true;
   }
 
-  #takeTrailers(text: string): boolean {
-    const parsed = parseTrailers(text, this.#limits.maxFields);
-    if (parsed.kind !== "fields") return this.#refuse("trailers") > 0;
-    this.#line = "";
-    this.trailers = parsed.fields;
+  #takeTrailers(): boolean {
+    if (this.#section !== "") {
+      const parsed = parseTrailers(Buffer.from(this.#section, "latin1"), this.#limits.maxFields);
+      if (parsed.kind !== "fields") return this.#refuse("trailers") > 0;
+      if (parsed.fields.some((field) => FRAMING_FIELDS.has(field.key))) return this.#refuse("framing in trailers") > 0;
+      this.#section = "";
+      this.trailers = parsed.fields;
+    }
     this.done = true;
     return true;
   }
@@ -126,3 +179,9 @@ export class BodyReader {
     return -1;
   }
 }
+
+const NOT_HEX = 255;
+const HEX_DIGITS = Uint8Array.from({ length: 256 }, (_, byte) => {
+  const digit = Number.parseInt(String.fromCharCode(byte), 16);
+  return Number.isNaN(digit) ? NOT_HEX : digit;
+});

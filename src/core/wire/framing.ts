@@ -10,23 +10,30 @@ export type Framing =
   | { readonly kind: "framing"; readonly length: BodyLength }
   | { readonly kind: "malformed"; readonly detail: string };
 
-/** A request's body length; 0 where it has none. Both lengths, two lengths or a coding but chunked are refused. */
+/**
+ * A request's body length; 0 where it has none. Both lengths, two lengths or a coding but chunked are refused, and so is
+ * a body of CONNECT: some take it for the tunnel's first bytes (RFC 9110 section 9.3.6).
+ */
 export function requestFraming(head: RequestHead): Framing {
   const declared = declaredLength(head.fields, head.minor);
   if (declared.kind === "malformed") return declared;
+  if (head.method === "CONNECT" && hasBody(declared.length))
+    return { kind: "malformed", detail: "CONNECT with a body" };
   return declared.length === undefined ? NO_BODY : { kind: "framing", length: declared.length };
 }
 
-/** A response's body length, given the method it answers. */
+/** A response's body length, given the method it answers. An interim response that declares a body is refused. */
 export function responseFraming(head: ResponseHead, method: string): Framing {
   const declared = declaredLength(head.fields, head.minor);
   if (declared.kind === "malformed") return declared;
+  if (head.status < 200 && hasBody(declared.length)) return { kind: "malformed", detail: "1xx with a body" };
   if (hasNoBody(head.status, method)) return NO_BODY;
   return { kind: "framing", length: declared.length ?? "close" };
 }
 
-/** RFC 9110 section 6.4.1: such a response ends with its head, whatever its fields say. */
+/** RFC 9112 section 6.3: such a response ends with its head, whatever its fields say. */
 export function hasNoBody(status: number, method: string): boolean {
+  if (method === "CONNECT" && status < 300) return true;
   return status === 304 || status === 204 || status < 200 || method === "HEAD";
 }
 
@@ -35,6 +42,10 @@ export function isPersistent(head: RequestHead | ResponseHead): boolean {
   if (head.minor === 0) return false;
   for (const field of head.fields) if (field.key === "connection" && listHas(field.value, "close")) return false;
   return true;
+}
+
+function hasBody(length: BodyLength | undefined): boolean {
+  return length !== undefined && length !== 0;
 }
 
 const NO_BODY: Framing = { kind: "framing", length: 0 };
@@ -54,7 +65,8 @@ function declaredLength(
       if (!Number.isSafeInteger(length)) return { kind: "malformed", detail: "Content-Length" };
     } else if (key === "transfer-encoding") {
       if (chunked) return { kind: "malformed", detail: "two Transfer-Encoding fields" };
-      if (value.toLowerCase() !== "chunked") return { kind: "malformed", detail: "Transfer-Encoding other than chunked" };
+      if (value.toLowerCase() !== "chunked")
+        return { kind: "malformed", detail: "Transfer-Encoding other than chunked" };
       if (minor === 0) return { kind: "malformed", detail: "Transfer-Encoding in HTTP/1.0" };
       chunked = true;
     }

@@ -1,7 +1,10 @@
 // HTTP/1.1 message heads (RFC 9112 sections 2 to 5): bytes of one head in, a checked head out. Strict: whatever two
 // receivers could read differently is malformed (bare CR or LF, obs-fold, blanks before the colon, control bytes).
 
-import type { Field, RequestHead, ResponseHead } from "../message.ts";
+import type { RequestHead, ResponseHead } from "../message.ts";
+import { isTokenByte, type ParsedFields, parseFieldLines } from "./field-line.ts";
+
+export { isToken } from "./field-line.ts";
 
 export type Parsed<T> =
   | { readonly kind: "head"; readonly head: T }
@@ -9,44 +12,46 @@ export type Parsed<T> =
   | { readonly kind: "too-many-fields" };
 
 /**
- * Parses a request head. `text` is Latin-1, from the request line up to and including the CRLF of the last field line,
- * without the empty line that ends the head.
+ * Parses a request head: `bytes` from the request line up to and including the CRLF of the last field line, without the
+ * empty line that ends the head.
  */
-export function parseRequestHead(text: string, maxFields: number): Parsed<RequestHead> {
-  if (FORBIDDEN_BYTES.test(text)) return malformed("forbidden byte in the head");
-  const eol = text.indexOf("\r\n");
-  const line = REQUEST_LINE.exec(text.slice(0, eol));
-  if (line === null) return malformed("request line");
-  const fields = parseFields(text, eol + 2, maxFields);
-  if (fields.kind !== "fields") return fields;
-  const [, method = "", target = "", minor] = line;
-  return { kind: "head", head: { method, target, minor: minor === "1" ? 1 : 0, fields: fields.fields } };
+export function parseRequestHead(bytes: Buffer, maxFields: number): Parsed<RequestHead> {
+  const text = bytes.toString("latin1");
+  let methodEnd = 0;
+  while (isTokenByte(bytes[methodEnd] ?? 0)) methodEnd++;
+  const targetEnd = text.indexOf(" ", methodEnd + 1);
+  const lineEnd = targetEnd + VERSION_BYTES;
+  const minor = minorOf(bytes[lineEnd - 1]);
+  if (methodEnd === 0 || targetEnd < 0 || minor === undefined || !text.startsWith(" HTTP/1.", targetEnd)) {
+    return malformed("request line");
+  }
+  if (bytes[methodEnd] !== SPACE || !text.startsWith("\r\n", lineEnd)) return malformed("request line");
+  const method = text.slice(0, methodEnd);
+  const target = text.slice(methodEnd + 1, targetEnd);
+  if (!(method === "CONNECT" ? AUTHORITY_TARGET : TARGET).test(target)) return malformed("request target");
+  const parsed = parseFieldLines(bytes, text, lineEnd + 2, maxFields);
+  if (parsed.kind !== "fields") return parsed;
+  return { kind: "head", head: { method, target, minor, fields: parsed.fields } };
 }
 
-/** Parses a response head; `text` as in `parseRequestHead`. */
-export function parseResponseHead(text: string, maxFields: number): Parsed<ResponseHead> {
-  if (FORBIDDEN_BYTES.test(text)) return malformed("forbidden byte in the head");
-  const eol = text.indexOf("\r\n");
-  const line = STATUS_LINE.exec(text.slice(0, eol));
+/** Parses a response head; `bytes` as in `parseRequestHead`. */
+export function parseResponseHead(bytes: Buffer, maxFields: number): Parsed<ResponseHead> {
+  const text = bytes.toString("latin1");
+  const lineEnd = text.indexOf("\r\n");
+  const line = STATUS_LINE.exec(text.slice(0, lineEnd));
   if (line === null) return malformed("status line");
-  const fields = parseFields(text, eol + 2, maxFields);
-  if (fields.kind !== "fields") return fields;
+  const parsed = parseFieldLines(bytes, text, lineEnd + 2, maxFields);
+  if (parsed.kind !== "fields") return parsed;
   const [, minor, status, reason = ""] = line;
-  return { kind: "head", head: { status: Number(status), reason, minor: minor === "1" ? 1 : 0, fields: fields.fields } };
+  return {
+    kind: "head",
+    head: { status: Number(status), reason, minor: minor === "1" ? 1 : 0, fields: parsed.fields },
+  };
 }
 
-/** Parses a trailer section; `text` is Latin-1, field lines each ended by CRLF, possibly none. */
-export function parseTrailers(
-  text: string,
-  maxFields: number,
-): { readonly kind: "fields"; readonly fields: readonly Field[] } | Exclude<Parsed<never>, { kind: "head" }> {
-  if (FORBIDDEN_BYTES.test(text)) return malformed("forbidden byte in a trailer");
-  return parseFields(text, 0, maxFields);
-}
-
-/** Whether `text` is a token (RFC 9110 section 5.6.2): a field name or a method. */
-export function isToken(text: string): boolean {
-  return TOKEN.test(text);
+/** Parses a trailer section: field lines each ended by CRLF, possibly none. */
+export function parseTrailers(bytes: Buffer, maxFields: number): ParsedFields {
+  return parseFieldLines(bytes, bytes.toString("latin1"), 0, maxFields);
 }
 
 /** Whether a comma-separated list holds this token, compared without case; `token` in lower case. */
@@ -56,69 +61,35 @@ export function listHas(value: string, token: string): boolean {
   return value
     .toLowerCase()
     .split(",")
-    .some((element) => element.trim() === token);
+    .some((element) => withoutBlanks(element) === token);
 }
 
-// Everything but HTAB, visible ASCII, space, obs-text, and CR and LF as a pair.
-const FORBIDDEN_BYTES = /[^\t\x20-\x7e\x80-\xff\r\n]|\r(?!\n)|(?<!\r)\n/;
-const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-// Raw bytes above 0x7f in a target are sent by common clients and forwarded as they are; a fragment is never sent.
-const REQUEST_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21\x22\x24-\x7e\x80-\xff]+) HTTP\/1\.([01])$/;
+// The target's forms (RFC 9112 section 3.2): origin, absolute, asterisk; authority for CONNECT alone. Raw bytes above 0x7f
+// are sent by common clients and forwarded as they are; a fragment is never sent. What an authority means is judged by who
+// parses it: here only its characters count.
+const TARGET =
+  /^(?:\/[\x21\x22\x24-\x7e\x80-\xff]*|\*|[A-Za-z]+:\/\/[!$-.0-;=@-Z[\]_a-z~]+(?:[/?][\x21\x22\x24-\x7e\x80-\xff]*)?)$/;
+const AUTHORITY_TARGET = /^[!$-.0-;=@-Z[\]_a-z~]+$/;
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?$/;
 
-const SPACE = 0x20;
 const TAB = 0x09;
+const SPACE = 0x20;
+const ZERO = 0x30;
+const ONE = 0x31;
+/** " HTTP/1.1" */
+const VERSION_BYTES = 9;
 
-function parseFields(
-  text: string,
-  from: number,
-  maxFields: number,
-): { kind: "fields"; fields: Field[] } | { kind: "malformed"; detail: string } | { kind: "too-many-fields" } {
-  const fields: Field[] = [];
-  let pos = from;
-  while (pos < text.length) {
-    const eol = text.indexOf("\r\n", pos);
-    if (eol < 0) return malformed("unfinished field line");
-    const colon = text.indexOf(":", pos);
-    if (colon < 0 || colon > eol) return malformed("field line without a colon");
-    const name = fieldName(text.slice(pos, colon));
-    if (name === undefined) return malformed("field name");
-    if (fields.length === maxFields) return { kind: "too-many-fields" };
-    let start = colon + 1;
-    let end = eol;
-    while (start < end && isBlank(text.charCodeAt(start))) start++;
-    while (end > start && isBlank(text.charCodeAt(end - 1))) end--;
-    fields.push({ name: name.name, key: name.key, value: text.slice(start, end) });
-    pos = eol + 2;
-  }
-  return { kind: "fields", fields };
+function minorOf(byte: number | undefined): 0 | 1 | undefined {
+  return byte === ONE ? 1 : byte === ZERO ? 0 : undefined;
 }
 
-interface FieldName {
-  readonly name: string;
-  readonly key: string;
-}
-
-// The same few names come with every message: the check and the lower-casing are remembered. Bounded, because names
-// are the sender's choice; a long name is never remembered.
-const knownNames = new Map<string, FieldName>();
-const maxKnownNames = 1024;
-const maxKnownLength = 64;
-
-function fieldName(name: string): FieldName | undefined {
-  const known = knownNames.get(name);
-  if (known !== undefined) return known;
-  if (!TOKEN.test(name)) return undefined;
-  if (name.length > maxKnownLength || knownNames.size >= maxKnownNames) return { name, key: name.toLowerCase() };
-  const copy = flat(name);
-  const made = { name: copy, key: copy.toLowerCase() };
-  knownNames.set(copy, made);
-  return made;
-}
-
-/** A slice keeps its whole head alive (V8's sliced strings); what is remembered has to be a copy. */
-function flat(text: string): string {
-  return Buffer.from(text, "latin1").toString("latin1");
+/** Not `trim`: that takes U+00A0 for a blank, which in Latin-1 is a byte of the value. */
+function withoutBlanks(element: string): string {
+  let start = 0;
+  let end = element.length;
+  while (start < end && isBlank(element.charCodeAt(start))) start++;
+  while (end > start && isBlank(element.charCodeAt(end - 1))) end--;
+  return element.slice(start, end);
 }
 
 function isBlank(code: number): boolean {
