@@ -9,12 +9,12 @@ const nothing = Buffer.alloc(0);
 /** Replaces every match of a pattern set by what `standInFor` says. Never asks for a key. */
 export class ScrubBody<T> implements BodyTransform {
   readonly #set: PatternSet<T>;
-  readonly #standInFor: (value: T) => Buffer;
+  readonly #standInFor: (value: T, length: number) => Buffer;
   /** The first #heldLength bytes are the start of what may become a match. Grows by doubling: at most two longest patterns. */
   #held = nothing;
   #heldLength = 0;
 
-  constructor(set: PatternSet<T>, standInFor: (value: T) => Buffer) {
+  constructor(set: PatternSet<T>, standInFor: (value: T, length: number) => Buffer) {
     this.#set = set;
     this.#standInFor = standInFor;
   }
@@ -42,7 +42,7 @@ export class ScrubBody<T> implements BodyTransform {
     let done = 0;
     for (let match = this.#set.find(rest, 0); match !== undefined; match = this.#set.find(rest, done)) {
       if (match.start > done) emit(rest.subarray(done, match.start));
-      emit(this.#standInFor(match.value));
+      emit(this.#standInFor(match.value, match.end - match.start));
       done = match.end;
     }
     if (done < rest.length) emit(rest.subarray(done));
@@ -56,7 +56,7 @@ export class ScrubBody<T> implements BodyTransform {
       const start = next === undefined ? limit : next.start;
       if (start > done) emit(done === 0 && start === bytes.length ? bytes : bytes.subarray(done, start));
       if (next === undefined || next.kind === "hold") return start;
-      emit(this.#standInFor(next.value));
+      emit(this.#standInFor(next.value, next.end - next.start));
       done = next.end;
     }
     return done;
@@ -65,7 +65,7 @@ export class ScrubBody<T> implements BodyTransform {
   #keep(bytes: Buffer, from: number): undefined {
     const length = bytes.length - from;
     if (length > 0 && (bytes.buffer !== this.#held.buffer || bytes.byteOffset !== this.#held.byteOffset || from > 0)) {
-      if (this.#held.length < length) this.#held = Buffer.allocUnsafeSlow(Math.max(256, length * 2));
+      if (this.#held.length < length) this.#held = Buffer.allocUnsafe(Math.max(64, length * 2));
       bytes.copy(this.#held, 0, from);
     }
     this.#heldLength = length;
@@ -74,7 +74,7 @@ export class ScrubBody<T> implements BodyTransform {
   #append(chunk: Buffer, length: number): void {
     const needed = this.#heldLength + length;
     if (this.#held.length < needed) {
-      const larger = Buffer.allocUnsafeSlow(needed * 2);
+      const larger = Buffer.allocUnsafe(needed * 2);
       this.#held.copy(larger, 0, 0, this.#heldLength);
       this.#held = larger;
     }

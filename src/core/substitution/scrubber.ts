@@ -11,7 +11,7 @@
 
 import type { Grant } from "../grants.ts";
 import type { BodyTransform, Field, ResponseHead } from "../message.ts";
-import { exactStandIn, type Form, formsOf, inPlaceStandIn } from "./forms.ts";
+import { exactStandIn, formsOf, inPlaceStandIn, type Spelling } from "./forms.ts";
 import { ScrubBody } from "./scrub-body.ts";
 import { type Match, PatternSet } from "./search.ts";
 
@@ -26,14 +26,20 @@ export interface ScrubSession {
 /** `exact`: the placeholder as it is. `in-place`: cut or padded to the form's length, so that no length changes. */
 export type ScrubMode = "exact" | "in-place";
 
-/** Those whose value has this form: by name, each name once. */
-export type Owners = readonly Owner[];
-
+/** A secret that stands behind a form. */
 interface Owner {
   readonly name: string;
   readonly placeholder: Buffer;
-  readonly valueLength: number;
-  readonly form: Form;
+}
+
+/** A form's meaning. Hundreds of thousands may exist: those of one value share their `owners`. */
+interface Meaning {
+  /** By name. */
+  readonly owners: readonly Owner[];
+  readonly spelling: Spelling;
+  readonly spelledLength: number;
+  /** Another value has a form of the same bytes. */
+  also: Meaning | undefined;
 }
 
 /** A shorter value is not scrubbed from bodies. */
@@ -44,9 +50,9 @@ export const minFieldValueBytes = 4;
 export class Scrubber {
   /** Nothing to look for: responses may pass unread. */
   readonly empty: boolean;
-  readonly #values: PatternSet<Owners>;
+  readonly #values: PatternSet<Meaning>;
   /** Values of 4 to 7 bytes. */
-  readonly #shortValues: PatternSet<Owners>;
+  readonly #shortValues: PatternSet<Meaning>;
 
   constructor(grants: readonly Grant[]) {
     this.#values = compile(grants, minBodyValueBytes, Number.POSITIVE_INFINITY);
@@ -83,12 +89,12 @@ export class Scrubber {
 
   /** A streaming scrub of a body that came without, or was freed of, its codings. */
   body(mode: ScrubMode, session: ScrubSession): BodyTransform {
-    return new ScrubBody(this.#values, (owners) => standIn(owners, mode, session));
+    return new ScrubBody(this.#values, standInFor(mode, session));
   }
 
   /** A whole body at once; the same buffer if nothing was found. */
   scrubWhole(body: Buffer, mode: ScrubMode, session: ScrubSession): Buffer {
-    return replaceAll(this.#values, body, (owners) => standIn(owners, mode, session));
+    return replaceAll(this.#values, body, standInFor(mode, session));
   }
 
   #scrubText(text: string, withShort: boolean, session: ScrubSession): string {
@@ -108,52 +114,92 @@ const protocolFields: ReadonlySet<string> = new Set([
   ...["sec-websocket-accept", "sec-websocket-extensions", "sec-websocket-protocol", "sec-websocket-version"],
 ]);
 
-type StandIn = (owners: Owners) => Buffer;
-
-function compile(grants: readonly Grant[], minBytes: number, maxBytes: number): PatternSet<Owners> {
-  const ownersOf = new Map<string, { readonly bytes: Buffer; readonly owners: Owner[] }>();
-  const byName = grants.toSorted((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
-  for (const grant of byName) {
-    const valueLength = grant.value.byteLength;
-    if (valueLength < minBytes || valueLength > maxBytes) continue;
-    const placeholder = Buffer.from(grant.placeholder, "latin1");
-    if (placeholder.equals(grant.value.reveal())) continue;
-    for (const form of formsOf(grant.value)) {
-      const key = form.bytes.toString("latin1");
-      let entry = ownersOf.get(key);
-      if (entry === undefined) {
-        entry = { bytes: form.bytes, owners: [] };
-        ownersOf.set(key, entry);
+function compile(grants: readonly Grant[], minBytes: number, maxBytes: number): PatternSet<Meaning> {
+  const patterns = new Map<string, Meaning>();
+  for (const owners of ownersByValue(grants, minBytes, maxBytes)) {
+    const sharedOwners = owners.map(({ name, placeholder }): Owner => {
+      return { name, placeholder: Buffer.from(placeholder, "latin1") };
+    });
+    // No list of grants with one value is empty.
+    for (const { bytes, spelling, spelledLength } of formsOf(owners[0]!.value)) {
+      const meaning: Meaning = { owners: sharedOwners, spelling, spelledLength, also: undefined };
+      const other = patterns.get(bytes);
+      if (other === undefined) patterns.set(bytes, meaning);
+      else {
+        meaning.also = other.also;
+        other.also = meaning;
       }
-      if (entry.owners.some((owner) => owner.name === grant.name)) continue;
-      entry.owners.push({ name: grant.name, placeholder, valueLength, form });
     }
   }
-  return new PatternSet(Array.from(ownersOf.values(), ({ bytes, owners }) => [bytes, owners] as const));
+  return new PatternSet(patterns);
 }
 
-function standIn(owners: Owners, mode: ScrubMode, session: ScrubSession): Buffer {
-  // A pattern has at least one owner.
-  const owner = owners.length === 1 ? owners[0]! : (owners.find(({ name }) => session.carried.has(name)) ?? owners[0]!);
-  session.found(owner.name);
-  const write = mode === "exact" ? exactStandIn : inPlaceStandIn;
-  return write(owner.form, owner.valueLength, owner.placeholder);
+/** Grants grouped by value, in the order of names; each name once in a group. */
+function ownersByValue(grants: readonly Grant[], minBytes: number, maxBytes: number): Iterable<readonly Grant[]> {
+  const groups = new Map<string, Grant[]>();
+  for (const grant of grants.toSorted((a, b) => compareNames(a.name, b.name))) {
+    const value = grant.value.reveal();
+    if (value.length < minBytes || value.length > maxBytes) continue;
+    const key = value.toString("latin1");
+    // A value that is its own placeholder needs no scrubbing.
+    if (key === grant.placeholder) continue;
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [grant]);
+    else if (group.every(({ name }) => name !== grant.name)) group.push(grant);
+  }
+  return groups.values();
 }
 
-function scrubText(set: PatternSet<Owners>, text: string, session: ScrubSession): string {
+function compareNames(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** What is written in the place of a form that is `length` bytes long. */
+type StandInFor = (meaning: Meaning, length: number) => Buffer;
+
+function standInFor(mode: ScrubMode, session: ScrubSession): StandInFor {
+  return (meaning, length) => {
+    const { owner, spelling, spelledLength } = choose(meaning, session.carried);
+    session.found(owner.name);
+    if (mode === "exact") return exactStandIn(spelling, spelledLength, owner.placeholder);
+    return inPlaceStandIn(spelling, spelledLength, owner.placeholder, length);
+  };
+}
+
+interface Choice {
+  readonly owner: Owner;
+  readonly spelling: Spelling;
+  readonly spelledLength: number;
+}
+
+/** The secret that this request carried, else the first by name. */
+function choose(meaning: Meaning, carried: ReadonlySet<string>): Choice {
+  let first: Choice | undefined;
+  for (let at: Meaning | undefined = meaning; at !== undefined; at = at.also) {
+    for (const owner of at.owners) {
+      const choice = { owner, spelling: at.spelling, spelledLength: at.spelledLength };
+      if (carried.has(owner.name)) return choice;
+      if (first === undefined || owner.name < first.owner.name) first = choice;
+    }
+  }
+  // No list of owners is empty.
+  return first!;
+}
+
+function scrubText(set: PatternSet<Meaning>, text: string, session: ScrubSession): string {
   if (!set.mayMatch(text)) return text;
   const bytes = Buffer.from(text, "latin1");
-  const scrubbed = replaceAll(set, bytes, (owners) => standIn(owners, "exact", session));
+  const scrubbed = replaceAll(set, bytes, standInFor("exact", session));
   return scrubbed === bytes ? text : scrubbed.toString("latin1");
 }
 
-function replaceAll(set: PatternSet<Owners>, bytes: Buffer, standInFor: StandIn): Buffer {
-  let match: Match<Owners> | undefined = set.find(bytes, 0);
+function replaceAll(set: PatternSet<Meaning>, bytes: Buffer, write: StandInFor): Buffer {
+  let match: Match<Meaning> | undefined = set.find(bytes, 0);
   if (match === undefined) return bytes;
   const pieces: Buffer[] = [];
   let done = 0;
   while (match !== undefined) {
-    pieces.push(bytes.subarray(done, match.start), standInFor(match.value));
+    pieces.push(bytes.subarray(done, match.start), write(match.value, match.end - match.start));
     done = match.end;
     match = set.find(bytes, done);
   }

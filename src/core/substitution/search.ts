@@ -38,7 +38,9 @@ const none = -1;
 const partial = -2;
 
 export class PatternSet<T> {
-  readonly #patterns: readonly Buffer[];
+  /** The bytes of all patterns, one behind the other: pattern i from #starts[i] to #starts[i + 1]. */
+  readonly #bytes: Buffer;
+  readonly #starts: Uint32Array;
   readonly #values: readonly T[];
   readonly #window: number;
   /** Block hash → how far the window may move; 0: a pattern's window may end here. */
@@ -50,6 +52,8 @@ export class PatternSet<T> {
   readonly #next: Int32Array;
   /** 1 for every byte that some pattern starts with. */
   readonly #firstBytes = new Uint8Array(256);
+  /** One bit for every block hash: whether some pattern starts with such a block. */
+  readonly #firstBlocks: Uint8Array;
   /** Patterns in the order of their bytes, made when first needed: for prefixes shorter than the window. */
   #sorted: Int32Array | undefined;
 
@@ -59,24 +63,27 @@ export class PatternSet<T> {
   readonly maxLength: number;
 
   /**
-   * Patterns have at least three bytes. Where the same bytes come twice the first one counts. The buffers are kept, not
-   * copied: do not write into them.
+   * Patterns have at least three bytes; a string is one of bytes (Latin-1). They are copied. Where the same bytes come
+   * twice the first one counts.
    */
-  constructor(patterns: Iterable<readonly [Buffer, T]>) {
+  constructor(patterns: Iterable<readonly [Buffer | string, T]>) {
     const byLength = withoutRepeats(patterns).sort((a, b) => a[0].length - b[0].length);
-    const shortest = byLength[0]?.[0].length ?? 0;
-    if (byLength.length > 0 && shortest < blockBytes)
-      throw new RangeError(`a pattern has at least ${blockBytes} bytes`);
-    this.#patterns = byLength.map(([bytes]) => bytes);
-    this.#values = byLength.map(([, value]) => value);
     this.size = byLength.length;
-    this.minLength = shortest;
+    this.minLength = byLength[0]?.[0].length ?? 0;
     this.maxLength = byLength.at(-1)?.[0].length ?? 0;
-    this.#window = Math.min(shortest, maxWindow);
+    if (this.size > 0 && this.minLength < blockBytes)
+      throw new RangeError(`a pattern has at least ${blockBytes} bytes`);
+    this.#window = Math.min(this.minLength, maxWindow);
+    this.#values = byLength.map(([, value]) => value);
+    this.#starts = new Uint32Array(this.size + 1);
+    for (const [index, [text]] of byLength.entries()) this.#starts[index + 1] = this.#starts[index]! + text.length;
+    this.#bytes = Buffer.allocUnsafeSlow(this.#starts[this.size]!);
+    for (const [index, [text]] of byLength.entries()) this.#bytes.write(text, this.#starts[index]!, "latin1");
 
     const tableBits = clamp(bitsFor(this.size * entriesPerPattern), minTableBits, maxTableBits);
     this.#jumpShift = 32 - tableBits;
     this.#jumps = new Uint8Array(this.size === 0 ? 0 : 2 ** tableBits);
+    this.#firstBlocks = new Uint8Array(this.#jumps.length >>> 3);
     const headBits = Math.max(4, bitsFor(this.size * 2));
     this.#headShift = 32 - headBits;
     this.#heads = new Int32Array(2 ** headBits);
@@ -105,7 +112,6 @@ export class PatternSet<T> {
     if (this.size === 0) return haystack.length;
     const earliest = Math.max(from, haystack.length - this.maxLength + 1);
     for (let start = earliest; start < haystack.length; start++) {
-      if (this.#firstBytes[haystack[start]!] === 0) continue;
       if (this.#prefixAt(haystack, start)) return start;
     }
     return haystack.length;
@@ -142,8 +148,8 @@ export class PatternSet<T> {
 
   #matchAt(start: number): Match<T> {
     const hit = this.#hit;
-    // The pattern exists: #hit is an index into both arrays.
-    return { kind: "match", start, end: start + this.#patterns[hit]!.length, value: this.#values[hit] as T };
+    // The pattern exists: #hit is an index into the arrays.
+    return { kind: "match", start, end: start + this.#lengthOf(hit), value: this.#values[hit] as T };
   }
 
   #locate(haystack: Buffer, from: number, limit: number, isAll: boolean): number {
@@ -170,7 +176,7 @@ export class PatternSet<T> {
     // Windows that stick out beyond the end. Starts before `last - window + 1` were excluded by the jumps.
     const end = Math.min(length, limit);
     for (let start = last - window + 1; start < end; start++) {
-      if (this.#firstBytes[haystack[start]!] === 0 || !this.#prefixAt(haystack, start)) continue;
+      if (!this.#prefixAt(haystack, start)) continue;
       this.#hit = partial;
       return start;
     }
@@ -184,10 +190,10 @@ export class PatternSet<T> {
     let candidate = this.#heads[mix(firstBlock, lastBlock) >>> this.#headShift]!;
     while (candidate !== 0) {
       const index = candidate - 1;
-      const pattern = this.#patterns[index]!;
-      if (pattern.length <= available) {
-        if (equalAt(haystack, start, pattern, pattern.length)) return index;
-      } else if (!isAll && equalAt(haystack, start, pattern, available)) return partial;
+      const length = this.#lengthOf(index);
+      if (length <= available) {
+        if (this.#equalAt(haystack, start, index, length)) return index;
+      } else if (!isAll && this.#equalAt(haystack, start, index, available)) return partial;
       candidate = this.#next[index]!;
     }
     return none;
@@ -195,24 +201,68 @@ export class PatternSet<T> {
 
   /** Whether all of the haystack from `start` on is a proper prefix of a pattern: a binary search among them. */
   #prefixAt(haystack: Buffer, start: number): boolean {
-    this.#sorted ??= Int32Array.from(this.#patterns.keys()).sort((a, b) =>
-      compare(this.#patterns[a]!, this.#patterns[b]!),
-    );
-    const sorted = this.#sorted;
+    if (this.#firstBytes[haystack[start]!] === 0) return false;
     const length = haystack.length - start;
+    if (length === 1) return true;
+    if (length >= blockBytes) {
+      const slot = Math.imul(blockAt(haystack, start), hashFactor) >>> this.#jumpShift;
+      if ((this.#firstBlocks[slot >>> 3]! & (1 << (slot & 7))) === 0) return false;
+    }
+    this.#sorted ??= Int32Array.from(this.#values.keys()).sort((a, b) => this.#compare(a, b));
+    const sorted = this.#sorted;
     let low = 0;
     let high = sorted.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (isBefore(this.#patterns[sorted[middle]!]!, haystack, start)) low = middle + 1;
+      if (this.#isBefore(sorted[middle]!, haystack, start)) low = middle + 1;
       else high = middle;
     }
     // `low` is the first pattern that is not before the rest. If the rest itself is a pattern, a longer one is next.
     for (let at = low; at < sorted.length && at < low + 2; at++) {
-      const pattern = this.#patterns[sorted[at]!]!;
-      if (pattern.length > length && equalAt(haystack, start, pattern, length)) return true;
+      const index = sorted[at]!;
+      if (this.#lengthOf(index) > length && this.#equalAt(haystack, start, index, length)) return true;
     }
     return false;
+  }
+
+  #lengthOf(index: number): number {
+    return this.#starts[index + 1]! - this.#starts[index]!;
+  }
+
+  /** Whether the first `length` bytes of a pattern stand in the haystack. */
+  #equalAt(haystack: Buffer, start: number, index: number, length: number): boolean {
+    const bytes = this.#bytes;
+    const first = this.#starts[index]!;
+    const looped = Math.min(length, nativeCompareBytes);
+    for (let i = 0; i < looped; i++) if (haystack[start + i] !== bytes[first + i]) return false;
+    return (
+      looped === length || haystack.compare(bytes, first + looped, first + length, start + looped, start + length) === 0
+    );
+  }
+
+  /** Whether a pattern sorts before the haystack's rest. A pattern that starts with the rest does not. */
+  #isBefore(index: number, haystack: Buffer, start: number): boolean {
+    const bytes = this.#bytes;
+    const first = this.#starts[index]!;
+    const rest = haystack.length - start;
+    const length = Math.min(this.#lengthOf(index), rest);
+    for (let i = 0; i < length; i++) {
+      const difference = bytes[first + i]! - haystack[start + i]!;
+      if (difference !== 0) return difference < 0;
+    }
+    return length < rest;
+  }
+
+  #compare(a: number, b: number): number {
+    const bytes = this.#bytes;
+    const startA = this.#starts[a]!;
+    const startB = this.#starts[b]!;
+    const length = Math.min(this.#lengthOf(a), this.#lengthOf(b));
+    for (let i = 0; i < length; i++) {
+      const difference = bytes[startA + i]! - bytes[startB + i]!;
+      if (difference !== 0) return difference;
+    }
+    return this.#lengthOf(a) - this.#lengthOf(b);
   }
 
   // --- compiling
@@ -222,16 +272,19 @@ export class PatternSet<T> {
     // Jumps fit in a byte: window is at most 64.
     this.#jumps.fill(window - blockBytes + 1);
     // Ascending lengths, each put in front of its chain: chains are read longest first.
-    for (const [index, pattern] of this.#patterns.entries()) {
+    for (let index = 0; index < this.size; index++) {
+      const first = this.#starts[index]!;
       for (let last = blockBytes - 1; last < window; last++) {
-        const slot = Math.imul(blockAt(pattern, last - 2), hashFactor) >>> this.#jumpShift;
+        const slot = Math.imul(blockAt(this.#bytes, first + last - 2), hashFactor) >>> this.#jumpShift;
         const jump = window - 1 - last;
         if (jump < this.#jumps[slot]!) this.#jumps[slot] = jump;
+        if (last === blockBytes - 1) this.#firstBlocks[slot >>> 3]! |= 1 << (slot & 7);
       }
-      const head = mix(blockAt(pattern, 0), blockAt(pattern, window - blockBytes)) >>> this.#headShift;
+      const firstBlock = blockAt(this.#bytes, first);
+      const head = mix(firstBlock, blockAt(this.#bytes, first + window - blockBytes)) >>> this.#headShift;
       this.#next[index] = this.#heads[head]!;
       this.#heads[head] = index + 1;
-      this.#firstBytes[pattern[0]!] = 1;
+      this.#firstBytes[this.#bytes[first]!] = 1;
     }
   }
 }
@@ -247,38 +300,13 @@ function blockAt(bytes: Uint8Array, at: number): number {
   return bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16);
 }
 
-function equalAt(haystack: Buffer, start: number, pattern: Buffer, length: number): boolean {
-  const looped = Math.min(length, nativeCompareBytes);
-  for (let i = 0; i < looped; i++) if (haystack[start + i] !== pattern[i]) return false;
-  return looped === length || haystack.compare(pattern, looped, length, start + looped, start + length) === 0;
-}
-
-/** Whether the pattern sorts before the haystack's rest. A pattern that starts with the rest does not. */
-function isBefore(pattern: Buffer, haystack: Buffer, start: number): boolean {
-  const length = Math.min(pattern.length, haystack.length - start);
-  for (let i = 0; i < length; i++) {
-    const difference = pattern[i]! - haystack[start + i]!;
-    if (difference !== 0) return difference < 0;
+function withoutRepeats<T>(patterns: Iterable<readonly [Buffer | string, T]>): [string, T][] {
+  const seen = new Map<string, T>();
+  for (const [bytes, value] of patterns) {
+    const text = typeof bytes === "string" ? bytes : bytes.toString("latin1");
+    if (!seen.has(text)) seen.set(text, value);
   }
-  return pattern.length < haystack.length - start;
-}
-
-function compare(a: Buffer, b: Buffer): number {
-  const length = Math.min(a.length, b.length);
-  for (let i = 0; i < length; i++) {
-    const difference = a[i]! - b[i]!;
-    if (difference !== 0) return difference;
-  }
-  return a.length - b.length;
-}
-
-function withoutRepeats<T>(patterns: Iterable<readonly [Buffer, T]>): (readonly [Buffer, T])[] {
-  const seen = new Map<string, readonly [Buffer, T]>();
-  for (const pattern of patterns) {
-    const key = pattern[0].toString("latin1");
-    if (!seen.has(key)) seen.set(key, pattern);
-  }
-  return [...seen.values()];
+  return [...seen];
 }
 
 function bitsFor(count: number): number {
