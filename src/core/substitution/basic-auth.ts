@@ -1,22 +1,15 @@
 // `Authorization: Basic`: decoded, substituted, encoded again. Only what decodes canonically to UTF-8 is touched, so that
 // encoding again gives back every byte that was not a placeholder.
 
+import { base64Cores } from "./base64-cores.ts";
 import { decodeUtf8 } from "./encodings.ts";
 import type { HostView } from "./grant-index.ts";
+import { PREFIX } from "./placeholder.ts";
 import type { SubstitutionScope } from "./scope.ts";
 import { findInText, mayHold, replaceInText, type TextSighting } from "./text-search.ts";
 
 /** Base64 of `dtn_secret_` at its three alignments, without the characters that depend on the neighbours. */
-const CORES = base64Cores("dtn_secret_");
-
-export function base64Cores(text: string): readonly [string, string, string] {
-  const core = (shift: 0 | 1 | 2): string => {
-    const encoded = Buffer.concat([Buffer.alloc(shift), Buffer.from(text, "latin1")]).toString("base64");
-    const lead = shift === 0 ? 0 : shift + 1;
-    return encoded.slice(lead, Math.floor(((shift + text.length) * 8) / 6));
-  };
-  return [core(0), core(1), core(2)];
-}
+const CORES = base64Cores(PREFIX);
 
 interface Credentials {
   /** Scheme and blanks as sent. */

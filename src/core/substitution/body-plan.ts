@@ -6,10 +6,17 @@
 
 import { findField, type RequestHead } from "../message.ts";
 import type { NotSubstitutedReason } from "../reasons.ts";
+import { Base64Transform } from "./base64-body.ts";
 import { type BodySyntax, syntaxOf } from "./body-syntax.ts";
-import { type BodyRules, type RequestTransform, TextTransform } from "./body-text.ts";
+import { type BodyRules, type Locator, type RequestTransform, TextTransform } from "./body-text.ts";
 import type { ContentCoding } from "./codings.ts";
+import { bodyCover, type DigestAlgorithm } from "./digests.ts";
+import type { ValueContext } from "./encodings.ts";
+import { FormLocator } from "./form-locator.ts";
+import { JsonLocator } from "./json-locator.ts";
+import { MultipartTransform } from "./multipart.ts";
 import type { SubstitutionScope } from "./scope.ts";
+import { ByteSniffer } from "./sniffer.ts";
 
 export interface BodyLimits {
   /** Bodies up to this many bytes may be held in memory. */
@@ -28,11 +35,19 @@ export type BodyPlan =
       readonly transform: RequestTransform;
       /** Codings to undo before the transform and to apply after it, in the order they were applied by the client. */
       readonly codings: readonly ContentCoding[];
+      /**
+       * Hashes that `rewriteDigests` needs, of the content as it is sent, where the transform changed it. Only ever of
+       * a buffered body.
+       */
+      readonly digests: readonly DigestAlgorithm[];
     };
 
 const UNTOUCHED: BodyPlan = { kind: "untouched" };
 
-/** Plans the body of a request. `head`: as the client sent it, without the fields that end at the proxy. */
+/** Parts within parts within parts. */
+const MAX_NESTING = 3;
+
+/** Plans the body of a request. `head`: as the client sent it; `length`: of the content as it is sent. */
 export function planRequestBody(
   head: RequestHead,
   length: number | "chunked",
@@ -42,36 +57,127 @@ export function planRequestBody(
   if (length === 0) return UNTOUCHED;
   const syntax = syntaxOf(findField(head.fields, "content-type")?.value);
   if (syntax.kind === "opaque") return UNTOUCHED;
-  if (length === "chunked") return streamed(syntax, scope);
-  if (length <= limits.bufferBytes) {
-    return { kind: "buffered", transform: makeTransform(syntax, scope, false, undefined), codings: [] };
+  const coding = parseCodings(head.fields);
+  if (coding.kind === "unreadable") {
+    if (mayWrite(scope)) scope.recordUnread("body", "coding-unreadable");
+    return UNTOUCHED;
   }
-  if (!lengthsAreEqual(syntax, scope)) return streamed(syntax, scope);
-  return { kind: "in-place", transform: makeTransform(syntax, scope, true, undefined), codings: [] };
+  const { codings } = coding;
+  const fits = length !== "chunked" && length <= limits.bufferBytes;
+  const cover = bodyCover(head);
+  if (cover.kind === "fixed" || (cover.kind === "digests" && !fits)) {
+    // What is found is still recorded, but a coded body would have to be decoded for that alone.
+    if (codings.length > 0) return UNTOUCHED;
+    return plan("in-place", makeTransform(syntax, scope, { closed: "body-signed" }));
+  }
+  if (fits) {
+    const transform = makeTransform(syntax, scope, {});
+    const digests = cover.kind === "digests" ? cover.algorithms : NO_DIGESTS;
+    return { kind: "buffered", transform, codings, digests };
+  }
+  if (codings.length > 0) {
+    // Decoding and encoding a long body again costs far more than all else here: only where a value may go into it.
+    if (!mayWrite(scope)) return UNTOUCHED;
+    return { kind: "streamed", transform: makeTransform(syntax, scope, {}), codings, digests: NO_DIGESTS };
+  }
+  if (length !== "chunked" && lengthsAreEqual(syntax, scope)) {
+    return plan("in-place", makeTransform(syntax, scope, { equalLength: true }));
+  }
+  return plan("streamed", makeTransform(syntax, scope, {}));
 }
 
-function streamed(syntax: BodySyntax, scope: SubstitutionScope): BodyPlan {
-  return { kind: "streamed", transform: makeTransform(syntax, scope, false, undefined), codings: [] };
+const NO_DIGESTS: readonly DigestAlgorithm[] = [];
+
+function plan(kind: "in-place" | "streamed", transform: RequestTransform): BodyPlan {
+  return { kind, transform, codings: [], digests: NO_DIGESTS };
+}
+
+/** Whether any value may go into a body for this host. */
+function mayWrite(scope: SubstitutionScope): boolean {
+  const { view } = scope;
+  return view.writable("body").length > 0 || view.writable("base64").length > 0;
 }
 
 /** Whether every value that may go into this body is as long as its placeholder. */
 function lengthsAreEqual(syntax: BodySyntax, scope: SubstitutionScope): boolean {
-  if (syntax.kind !== "text" || syntax.sniff) return syntax.kind === "binary";
-  return scope.view.writable("body").every((grant) => {
-    const bytes = grant.bytes(syntax.context);
-    return bytes === undefined || bytes.length === grant.literal.length;
+  if (syntax.kind === "binary") return true;
+  const grants = [...scope.view.writable("body"), ...scope.view.writable("base64")];
+  return grants.every((grant) => {
+    const contexts = syntax.kind === "text" ? [syntax.context] : PART_CONTEXTS;
+    return contexts.every((context) => {
+      const bytes = grant.bytes(context);
+      return bytes === undefined || bytes.length === grant.literal.length;
+    });
   });
 }
 
-function makeTransform(
-  syntax: BodySyntax,
-  scope: SubstitutionScope,
-  equalLength: boolean,
-  closed: NotSubstitutedReason | undefined,
-): RequestTransform {
-  const rules: BodyRules =
-    syntax.kind === "text"
-      ? { spelling: syntax.spelling, context: syntax.context, equalLength: equalLength || syntax.sniff, closed }
-      : { spelling: "plain", context: "raw", equalLength: true, closed };
-  return new TextTransform(rules, scope);
+/** The contexts that parts of a multipart body may have. */
+const PART_CONTEXTS: readonly ValueContext[] = ["raw", "json", "form", "xml"];
+
+interface TransformOptions {
+  readonly equalLength?: boolean;
+  readonly closed?: NotSubstitutedReason;
+  /** Inside of a multipart body. */
+  readonly field?: string | undefined;
+  readonly boundaries?: readonly Buffer[];
+}
+
+function makeTransform(syntax: BodySyntax, scope: SubstitutionScope, options: TransformOptions): RequestTransform {
+  if (syntax.kind === "multipart") return makeMultipart(syntax.boundary, scope, options);
+  const text = syntax.kind === "text" ? syntax : undefined;
+  const rules: BodyRules = {
+    spelling: text?.spelling ?? "plain",
+    context: text?.context ?? "raw",
+    equalLength: text === undefined || options.equalLength === true,
+    closed: options.closed,
+    locator: options.field === undefined ? makeLocator(text?.parts, scope) : new FieldLocator(options.field),
+    sniffer: text?.sniff === true ? new ByteSniffer() : undefined,
+    boundaries: options.boundaries,
+  };
+  const transform = new TextTransform(rules, scope);
+  return scope.view.writable("base64").length > 0 ? new Base64Transform(transform, rules, scope) : transform;
+}
+
+function makeMultipart(boundary: string, scope: SubstitutionScope, options: TransformOptions): RequestTransform {
+  const boundaries = [...(options.boundaries ?? []), Buffer.from(`--${boundary}`, "latin1")];
+  return new MultipartTransform(boundary, (head) => {
+    const syntax = syntaxOf(head.contentType);
+    if (syntax.kind === "opaque") return undefined;
+    const nestsTooDeep = syntax.kind === "multipart" && boundaries.length >= MAX_NESTING;
+    return makeTransform(nestsTooDeep ? { kind: "binary" } : syntax, scope, {
+      ...options,
+      boundaries,
+      equalLength: options.equalLength === true || head.hasLength,
+      field: options.field ?? head.name,
+    });
+  });
+}
+
+/** Following a body's structure costs time: only where a grant is narrowed to a part of it. */
+function makeLocator(parts: "json" | "form" | undefined, scope: SubstitutionScope): Locator | undefined {
+  if (parts === undefined || !scope.view.writable("body").some((grant) => grant.isNarrow("body"))) return undefined;
+  return parts === "json" ? new JsonLocator() : new FormLocator();
+}
+
+/** One field of a multipart body. */
+class FieldLocator implements Locator {
+  readonly #name: string;
+
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  advance(): void {}
+
+  part(): string {
+    return this.#name;
+  }
+}
+
+// Stands in until codings.ts is there.
+function parseCodings(
+  fields: RequestHead["fields"],
+): { kind: "codings"; codings: readonly ContentCoding[] } | { kind: "unreadable" } {
+  const coding = findField(fields, "content-encoding")?.value;
+  return coding === undefined || coding === "identity" ? { kind: "codings", codings: [] } : { kind: "unreadable" };
 }

@@ -32,8 +32,8 @@ export interface BodyRules {
   readonly closed?: NotSubstitutedReason | undefined;
   readonly locator?: Locator | undefined;
   readonly sniffer?: Sniffer | undefined;
-  /** A value that contains these bytes is not written: it would end a multipart part. */
-  readonly boundary?: Buffer | undefined;
+  /** A value that contains any of these is not written: it would end a multipart part. */
+  readonly boundaries?: readonly Buffer[] | undefined;
 }
 
 /** A transform that knows whether its output differs from its input. */
@@ -64,6 +64,11 @@ export class TextTransform implements RequestTransform {
 
   end(emit: Emit): string | undefined {
     return this.#run(this.#held, true, emit);
+  }
+
+  /** Bytes that another layer has written. Only after `end`, which gives out what was held; input may follow again. */
+  skip(bytes: Buffer): void {
+    this.#follow(bytes, 0, bytes.length);
   }
 
   #run(window: Buffer, final: boolean, emit: Emit): string | undefined {
@@ -111,9 +116,9 @@ export class TextTransform implements RequestTransform {
   }
 
   #bytes(grant: CompiledGrant, length: number): Buffer | NotSubstitutedReason {
-    const { context, equalLength, boundary, sniffer } = this.#rules;
+    const { context, equalLength, boundaries, sniffer } = this.#rules;
     const bytes = grant.bytes(context);
-    if (bytes === undefined || (boundary !== undefined && bytes.includes(boundary))) return "unwritable-value";
+    if (bytes === undefined || boundaries?.some((boundary) => bytes.includes(boundary))) return "unwritable-value";
     if ((equalLength || sniffer?.binary === true) && bytes.length !== length) return "length-differs";
     return bytes;
   }

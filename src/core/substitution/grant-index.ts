@@ -5,6 +5,8 @@ import type { Host } from "../authority/host.ts";
 import { HostMatcher, type HostPattern } from "../authority/pattern.ts";
 import type { Grant, Location, OnViolation, SandboxGrants, Surface } from "../grants.ts";
 import { CompiledGrant } from "./compiled-grant.ts";
+import { PatternSet } from "./search.ts";
+import { type Spelling, spellingsOf } from "./spelling.ts";
 
 /** The deployment's choice for secrets that make none. */
 export interface SubstitutionDefaults {
@@ -28,6 +30,7 @@ export class GrantIndex {
   readonly #unrestricted: CompiledGrant[] = [];
   readonly #retired: HostMatcher<Grant>;
   readonly #retiredUnrestricted: Grant[] = [];
+  readonly #ownPatterns = new Map<Spelling, PatternSet<CompiledGrant>>();
   readonly #views = new Map<Host, HostView>();
 
   constructor(grants: SandboxGrants, defaults: SubstitutionDefaults) {
@@ -63,6 +66,18 @@ export class GrantIndex {
     this.#retired = new HostMatcher(retired);
   }
 
+  /** The callers' own placeholders in the spellings that encoders give them in such a body; undefined: there are none. */
+  ownPatterns(spelling: Spelling): PatternSet<CompiledGrant> | undefined {
+    if (this.own.length === 0) return undefined;
+    const known = this.#ownPatterns.get(spelling);
+    if (known !== undefined) return known;
+    const patterns = new PatternSet(
+      this.own.flatMap((own) => spellingsOf(own.grant.placeholder, spelling).map((bytes) => [bytes, own] as const)),
+    );
+    this.#ownPatterns.set(spelling, patterns);
+    return patterns;
+  }
+
   /** The grants as they bear on one host. */
   forHost(host: Host): HostView {
     const known = this.#views.get(host);
@@ -89,6 +104,7 @@ export class HostView {
   /** Grants, retired ones too, whose values are scrubbed from this host's answers. */
   readonly scrubbed: readonly Grant[];
   readonly #allowed: ReadonlySet<CompiledGrant>;
+  readonly #writable = new Map<Surface, readonly CompiledGrant[]>();
 
   constructor(index: GrantIndex, allowed: ReadonlySet<CompiledGrant>, retired: ReadonlySet<Grant>) {
     this.index = index;
@@ -104,7 +120,11 @@ export class HostView {
 
   /** The grants whose values may go to this host on this surface. */
   writable(surface: Surface): readonly CompiledGrant[] {
-    return [...this.#allowed].filter((grant) => grant.allowsSome(surface));
+    const known = this.#writable.get(surface);
+    if (known !== undefined) return known;
+    const writable = [...this.#allowed].filter((grant) => grant.allowsSome(surface));
+    this.#writable.set(surface, writable);
+    return writable;
   }
 }
 

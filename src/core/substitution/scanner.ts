@@ -4,9 +4,11 @@
 // Speed: a window without a candidate costs one native search for the prefix, and where the syntax has escapes one more
 // for an escape that could spell one of the prefix's characters.
 
+import type { CompiledGrant } from "./compiled-grant.ts";
 import type { HostView } from "./grant-index.ts";
 import { isKeyCode, KEY_LENGTH, PREFIX } from "./placeholder.ts";
 import type { Sighting } from "./scope.ts";
+import type { PatternSet } from "./search.ts";
 import {
   hexDigit,
   INCOMPLETE,
@@ -35,6 +37,8 @@ export class BodyScanner {
   readonly #spelling: Spelling;
   /** Where the next escape of a character of the prefix is, in the present window. */
   #escapeAt = -1;
+  /** The next of the callers' own placeholders in the present window. */
+  #own: OwnFind | undefined;
 
   constructor(spelling: Spelling) {
     this.#spelling = spelling;
@@ -43,6 +47,7 @@ export class BodyScanner {
   /** Call before a new window. */
   reset(): void {
     this.#escapeAt = -1;
+    this.#own = undefined;
   }
 
   /**
@@ -50,6 +55,23 @@ export class BodyScanner {
    * on must begin the next window, followed by new ones. `final`: no more bytes come.
    */
   next(window: Buffer, from: number, final: boolean, view: HostView): BodySighting | number {
+    const ours = this.#nextOurs(window, from, final, view);
+    const patterns = view.index.ownPatterns(this.#spelling);
+    if (patterns === undefined) return ours;
+    if (this.#own === undefined || this.#own.start < from) this.#own = findOwn(patterns, window, from, final);
+    const own = this.#own;
+    const start = typeof ours === "number" ? ours : ours.start;
+    if (own.start > start) return ours;
+    if (own.start === start) {
+      // A literal of the caller's may start like ours. A grant of ours wins over it, it wins over an unknown key.
+      if (typeof ours === "number" || ours.grant !== undefined) return ours;
+    }
+    if (own.grant === undefined) return own.start;
+    const { grant, end } = own;
+    return { key: grant.grant.placeholder, grant, altered: false, start: own.start, end };
+  }
+
+  #nextOurs(window: Buffer, from: number, final: boolean, view: HostView): BodySighting | number {
     let plainAt = -1;
     for (let at = from; ; ) {
       if (plainAt < at) plainAt = indexOrEnd(window.indexOf(PREFIX_BYTES, at), window);
@@ -136,6 +158,20 @@ export class BodyScanner {
     }
     return true;
   }
+}
+
+interface OwnFind {
+  /** Start of a match, or of what may become one; the window's length: nothing. */
+  readonly start: number;
+  readonly end: number;
+  readonly grant: CompiledGrant | undefined;
+}
+
+function findOwn(patterns: PatternSet<CompiledGrant>, window: Buffer, from: number, final: boolean): OwnFind {
+  const found = final ? patterns.find(window, from) : patterns.findMore(window, from);
+  if (found === undefined) return { start: window.length, end: window.length, grant: undefined };
+  if (found.kind === "hold") return { start: found.start, end: window.length, grant: undefined };
+  return { start: found.start, end: found.end, grant: found.value };
 }
 
 function indexOrEnd(index: number, window: Buffer): number {

@@ -29,6 +29,28 @@ export function unitLength(unit: number): number {
   return unit >> 8;
 }
 
+/**
+ * How encoders spell a caller's own literal, which may hold characters that some of them escape. Unlike ours it is not
+ * found with arbitrary characters escaped.
+ */
+export function spellingsOf(literal: string, spelling: Spelling): readonly Buffer[] {
+  const spellings = new Set([literal]);
+  if (spelling === "json") {
+    spellings.add(literal.replaceAll("/", "\\/"));
+    // What encoders for embedding in HTML do.
+    spellings.add(literal.replace(/['+=]/g, (char) => `\\u00${char.charCodeAt(0).toString(16)}`));
+  } else if (spelling === "percent") {
+    const component = encodeURIComponent(literal);
+    // `!'()*` and `~` are left alone by some and escaped by others.
+    const strict = component.replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
+    for (const text of [component, strict, strict.replaceAll("~", "%7E")]) {
+      spellings.add(text);
+      spellings.add(text.replace(/%../g, (code) => code.toLowerCase()));
+    }
+  }
+  return [...spellings].map((text) => Buffer.from(text, "latin1"));
+}
+
 function readJsonEscape(bytes: Buffer, at: number): number {
   const kind = bytes[at + 1];
   if (kind === undefined) return INCOMPLETE;
