@@ -1,0 +1,119 @@
+// Who calls: a bearer credential, and what it may do.
+
+import { createHash, timingSafeEqual } from "node:crypto";
+import type { Clock } from "../core/ports.ts";
+import type { Actor, ApiKeyRecord, Permission, Store } from "../core/store.ts";
+import { Problem } from "./problem.ts";
+
+export const permissions = [
+  "manage:secrets",
+  "write:sandboxes",
+  "delete:sandboxes",
+  "resolve:secrets",
+  "read:audit_logs",
+  "manage:api_keys",
+  "manage:organizations",
+] as const satisfies readonly Permission[];
+
+export interface Caller {
+  readonly kind: "bootstrap" | "proxy" | "key";
+  readonly actor: Actor;
+  /** Whose secrets and sandboxes this call is about. */
+  readonly organizationId: string;
+  /** Resolves the sandboxes of all organizations. */
+  readonly everyOrganization: boolean;
+  readonly permissions: ReadonlySet<Permission>;
+  /** Bound to this sandbox alone. */
+  readonly sandboxId: string | null;
+  /** The stored key, where it is one. */
+  readonly key: ApiKeyRecord | undefined;
+}
+
+/** How often at most a key's last use is noted. */
+const TOUCH_INTERVAL_MS = 60_000;
+
+export function hashToken(token: string): string {
+  return `sha256:${createHash("sha256").update(token, "utf8").digest("hex")}`;
+}
+
+export class Callers {
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #bootstrapHash: string | undefined;
+  readonly #proxyHash: string | undefined;
+
+  constructor(store: Store, clock: Clock, keys: { apiKey?: string | undefined; proxyKey?: string | undefined }) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#bootstrapHash = keys.apiKey === undefined ? undefined : hashToken(keys.apiKey);
+    this.#proxyHash = keys.proxyKey === undefined ? undefined : hashToken(keys.proxyKey);
+  }
+
+  /** Throws 401 where the credential is none of ours. `organization` is the header for callers that may choose. */
+  async identify(authorization: string | undefined, organization: string | undefined): Promise<Caller> {
+    const token = /^Bearer +([\x21-\x7e]{1,4096})$/i.exec(authorization ?? "")?.[1];
+    if (token === undefined) throw unauthorized();
+    const hash = hashToken(token);
+    const { defaultId } = this.#store.organizations;
+    if (equalHashes(hash, this.#proxyHash))
+      return {
+        kind: "proxy",
+        actor: { kind: "proxy", name: "proxy" },
+        organizationId: defaultId,
+        everyOrganization: true,
+        permissions: new Set<Permission>(["resolve:secrets"]),
+        sandboxId: null,
+        key: undefined,
+      };
+    if (equalHashes(hash, this.#bootstrapHash))
+      return {
+        kind: "bootstrap",
+        actor: { kind: "bootstrap", name: "bootstrap" },
+        organizationId: await this.#chosen(organization),
+        everyOrganization: false,
+        permissions: new Set(permissions.filter((permission) => permission !== "resolve:secrets")),
+        sandboxId: null,
+        key: undefined,
+      };
+    return this.#keyHolder(hash);
+  }
+
+  async #keyHolder(hash: string): Promise<Caller> {
+    const key = await this.#store.apiKeys.findByHash(hash);
+    const now = this.#clock();
+    if (key === undefined || (key.expiresAt !== null && key.expiresAt <= now)) throw unauthorized();
+    if (key.lastUsedAt === null || now - key.lastUsedAt >= TOUCH_INTERVAL_MS) {
+      // Only a convenience for the list of keys: a failure must not fail the call.
+      this.#store.apiKeys.touch(key.id, now).catch(() => undefined);
+    }
+    return {
+      kind: "key",
+      actor: { kind: "key", name: key.name },
+      organizationId: key.organizationId,
+      everyOrganization: false,
+      permissions: new Set(key.permissions),
+      sandboxId: key.sandboxId,
+      key,
+    };
+  }
+
+  async #chosen(organization: string | undefined): Promise<string> {
+    const { defaultId } = this.#store.organizations;
+    if (organization === undefined || organization === "" || organization === defaultId) return defaultId;
+    if (organization.includes("\0") || (await this.#store.organizations.get(organization)) === undefined)
+      throw new Problem(404, "Organization not found");
+    return organization;
+  }
+}
+
+export function requirePermission(caller: Caller, anyOf: readonly Permission[]): void {
+  if (!anyOf.some((permission) => caller.permissions.has(permission))) throw new Problem(403, "Access denied");
+}
+
+function unauthorized(): Problem {
+  return new Problem(401, "Invalid credentials", { "www-authenticate": "Bearer" });
+}
+
+function equalHashes(a: string, b: string | undefined): boolean {
+  return b !== undefined && a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b));
+}

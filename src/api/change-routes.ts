@@ -1,0 +1,207 @@
+// GET /changes: server-sent events that tell proxies which sandboxes changed.
+//
+//   hello      {"version"}                        first: the version to be reached before the proxy is current
+//   change     {"version","sandboxes","sources"}  one for every version after `since`
+//   reset      {"version"}                        everything may have changed
+//   heartbeat  {"version"}                        every 5 s
+//
+// A caller of one organization, or bound to one sandbox, hears of every version, but of no one else's sandboxes.
+
+import type { FastifyReply } from "fastify";
+import { z } from "zod";
+import type { Change, ChangeLog, Permission } from "../core/store.ts";
+import type { Caller, Callers } from "./caller.ts";
+import type { ChangeHub, HubEvent } from "./change-hub.ts";
+import { Problem } from "./problem.ts";
+import { type AnyRoute, fields, route } from "./route.ts";
+
+const HEARTBEAT_MS = 5_000;
+const MAX_STREAMS = 1_000;
+/** A proxy that does not read is cut off; it resumes where it was. */
+const MAX_UNREAD_BYTES = 4 * 1024 * 1024;
+const BATCH = 500;
+
+const tag = "proxies";
+const access: readonly Permission[] = ["resolve:secrets"];
+const query = fields({ since: z.string("must be given once").max(32).optional() });
+
+export class ChangeStreams {
+  readonly #open = new Set<ChangeStream>();
+  readonly #hub: ChangeHub;
+  readonly #log: ChangeLog;
+  readonly #callers: Callers;
+
+  constructor(hub: ChangeHub, log: ChangeLog, callers: Callers) {
+    this.#hub = hub;
+    this.#log = log;
+    this.#callers = callers;
+  }
+
+  readonly route: AnyRoute = route({
+    method: "GET",
+    path: "/changes",
+    summary: "Server-sent events: which sandboxes changed",
+    tag,
+    access,
+    query,
+    status: 200,
+    answer: z.string().meta({ description: "text/event-stream: hello, change, reset, heartbeat" }),
+    handle: async ({ query, caller, request, reply }) => {
+      const since = sinceOf(request.headers["last-event-id"] ?? query.since);
+      if (this.#hub.version === undefined) throw new Problem(503, "Changes cannot be followed at the moment");
+      if (this.#open.size >= MAX_STREAMS) throw new Problem(503, "Too many change streams are open");
+      reply.hijack();
+      const stillAllowed = async () => {
+        try {
+          const again = await this.#callers.identify(request.headers.authorization, undefined);
+          return again.permissions.has("resolve:secrets");
+        } catch {
+          return false;
+        }
+      };
+      const stream = new ChangeStream(reply, caller, this.#hub, stillAllowed, () => this.#open.delete(stream));
+      this.#open.add(stream);
+      await stream.start(since, this.#log);
+      return reply;
+    },
+  });
+
+  close(): void {
+    for (const stream of this.#open) stream.end();
+  }
+}
+
+class ChangeStream {
+  readonly #reply: FastifyReply;
+  readonly #caller: Caller;
+  readonly #hub: ChangeHub;
+  readonly #stillAllowed: () => Promise<boolean>;
+  readonly #ended: () => void;
+  #sent = 0;
+  /** Events that come while the past is being read. */
+  #held: HubEvent[] | undefined = [];
+  #unlisten: () => void = () => undefined;
+  #heartbeat: NodeJS.Timeout | undefined;
+
+  constructor(
+    reply: FastifyReply,
+    caller: Caller,
+    hub: ChangeHub,
+    stillAllowed: () => Promise<boolean>,
+    ended: () => void,
+  ) {
+    this.#reply = reply;
+    this.#caller = caller;
+    this.#hub = hub;
+    this.#stillAllowed = stillAllowed;
+    this.#ended = ended;
+  }
+
+  async start(since: number | "unknown" | undefined, log: ChangeLog): Promise<void> {
+    const { raw } = this.#reply;
+    raw.on("error", () => this.end());
+    raw.on("close", () => this.end());
+    raw.writeHead(200, {
+      "content-type": "text/event-stream; charset=utf-8",
+      "cache-control": "no-store",
+      "x-accel-buffering": "no",
+    });
+    this.#unlisten = this.#hub.listen((event) => this.#take(event));
+    const version = this.#hub.version ?? 0;
+    this.#write("hello", version, { version: String(version) }, false);
+    this.#sent = version;
+    if (since === "unknown") this.#reset(version);
+    else if (since !== undefined && since !== version) await this.#replay(since, version, log);
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const event of held) this.#take(event);
+    this.#heartbeat = setInterval(() => void this.#beat(), HEARTBEAT_MS).unref();
+    if (raw.destroyed || raw.writableEnded) this.end();
+  }
+
+  end(): void {
+    this.#unlisten();
+    clearInterval(this.#heartbeat);
+    this.#ended();
+    if (!this.#reply.raw.writableEnded) this.#reply.raw.end();
+  }
+
+  /** Sends what happened after `since` up to `until`; what is newer comes from the hub. */
+  async #replay(since: number, until: number, log: ChangeLog): Promise<void> {
+    try {
+      for (let at = since; at < until; ) {
+        const answer = await log.since(at, BATCH);
+        if (answer.kind === "too-old") return this.#reset(until);
+        for (const change of answer.changes) if (change.version <= until) this.#send(change);
+        const last = answer.changes.at(-1);
+        if (last === undefined) return;
+        at = last.version;
+      }
+      if (since > until) this.#reset(until);
+    } catch {
+      this.end();
+    }
+  }
+
+  #take(event: HubEvent): void {
+    if (this.#held !== undefined) {
+      this.#held.push(event);
+      return;
+    }
+    switch (event.kind) {
+      case "lost":
+        this.end();
+        return;
+      case "reset":
+        this.#reset(event.version);
+        return;
+      case "change":
+        // Versions that the replay has sent already.
+        if (event.change.version > this.#sent) this.#send(event.change);
+        return;
+      default:
+        event satisfies never;
+    }
+  }
+
+  #send(change: Change): void {
+    const { everyOrganization, organizationId, sandboxId } = this.#caller;
+    this.#sent = Math.max(this.#sent, change.version);
+    const concerns = everyOrganization || change.organizationId === organizationId;
+    if (concerns && change.sandboxes === null) {
+      this.#reset(change.version);
+      return;
+    }
+    const named = concerns ? (change.sandboxes ?? []) : [];
+    this.#write("change", change.version, {
+      version: String(change.version),
+      sandboxes: sandboxId === null ? named : named.filter((id) => id === sandboxId),
+      sources: concerns && sandboxId === null && change.sources,
+    });
+  }
+
+  #reset(version: number): void {
+    this.#sent = version;
+    this.#write("reset", version, { version: String(version) });
+  }
+
+  /** A credential that was revoked or has expired stops being told. */
+  async #beat(): Promise<void> {
+    if (!(await this.#stillAllowed())) return this.end();
+    const version = this.#hub.version;
+    if (version !== undefined) this.#write("heartbeat", version, { version: String(version) }, false);
+  }
+
+  #write(event: string, id: number, data: unknown, withId = true): void {
+    const { raw } = this.#reply;
+    if (raw.destroyed || raw.writableEnded) return;
+    raw.write(`${withId ? `id: ${id}\n` : ""}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
+    if (raw.writableLength > MAX_UNREAD_BYTES) raw.destroy();
+  }
+}
+
+/** A version is a number here, but any other text is only one that we do not know. */
+function sinceOf(text: string | string[] | undefined): number | "unknown" | undefined {
+  if (text === undefined || text === "") return undefined;
+  return typeof text === "string" && /^\d{1,15}$/.test(text) ? Number(text) : "unknown";
+}

@@ -1,0 +1,75 @@
+// The master keys at hand, and the record in the database of which keys its values need.
+//
+// Each key in use has a check box in the table: a constant sealed under it. A start with a wrong or missing key fails
+// there, before anything is written, and says which key is asked for.
+
+import type { Clock } from "../core/ports.ts";
+import { bindTo, type MasterKey, open, seal } from "./envelope.ts";
+import { bytes, Rollback, type Sql, type SqlReader, type SqlWriter, text } from "./sql.ts";
+import { StoreError } from "./store-error.ts";
+
+const CHECK = Buffer.from("keyswap master key", "utf8");
+
+export class KeyRing {
+  readonly current: MasterKey;
+  readonly #keys: ReadonlyMap<string, MasterKey>;
+  readonly #clock: Clock;
+
+  private constructor(keys: readonly [MasterKey, ...MasterKey[]], clock: Clock) {
+    this.current = keys[0];
+    this.#keys = new Map(keys.map((key) => [key.id, key]));
+    this.#clock = clock;
+  }
+
+  /** Throws a StoreError (`master-key`) where a key that the database needs is missing or is not the one it was. */
+  static async open(sql: Sql, keys: readonly [MasterKey, ...MasterKey[]], clock: Clock): Promise<KeyRing> {
+    const ring = new KeyRing(keys, clock);
+    const fault = await sql.write(async (tx) => {
+      const problem = await ring.#problem(tx);
+      if (problem !== undefined) throw new Rollback(problem);
+      await ring.register(tx);
+      return undefined;
+    });
+    if (fault !== undefined) throw new StoreError("master-key", fault);
+    return ring;
+  }
+
+  /** Notes that the current key is in use; call it in every transaction that seals. */
+  async register(tx: SqlWriter): Promise<void> {
+    if ((await tx.get("SELECT id FROM master_keys WHERE id = ?", this.current.id)) !== undefined) return;
+    await tx.run(
+      "INSERT INTO master_keys (id, check_box, created_at) VALUES (?, ?, ?)",
+      this.current.id,
+      seal(this.current, CHECK, bindTo("check", this.current.id)),
+      this.#clock(),
+    );
+  }
+
+  seal(plaintext: Uint8Array, boundTo: Buffer): Buffer {
+    return seal(this.current, plaintext, boundTo);
+  }
+
+  open(keyId: string, box: Uint8Array, boundTo: Buffer): Buffer {
+    const key = this.#keys.get(keyId);
+    if (key === undefined)
+      throw new StoreError("master-key", `A value needs master key "${keyId}", which this process was not given.`);
+    const plaintext = open(key, box, boundTo);
+    if (plaintext === undefined)
+      throw new StoreError("corrupt", `A value does not open with master key "${keyId}": its row was altered.`);
+    return plaintext;
+  }
+
+  async #problem(reader: SqlReader): Promise<string | undefined> {
+    for (const row of await reader.all("SELECT id, check_box FROM master_keys ORDER BY created_at, id")) {
+      const id = text(row, "id");
+      const key = this.#keys.get(id);
+      const remedy = "Nothing was changed. Start with the key it was made with; without it its values are lost.";
+      if (key === undefined)
+        return `The database needs master key "${id}", which is not among those given (${[...this.#keys.keys()].join(", ")}). ${remedy}`;
+      const check = open(key, bytes(row, "check_box"), bindTo("check", id));
+      if (check === undefined || !check.equals(CHECK))
+        return `Master key "${id}" is not the one that the database was encrypted with. ${remedy}`;
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,66 @@
+// The store: where secrets, sandboxes and keys rest. `openStore` is the way in.
+//
+//   open.ts ─► sqlite.ts | postgres.ts   a database behind the `Sql` port, migrated (schema.ts)
+//           ─► key-ring.ts, envelope.ts  master keys, checked against the database; values sealed with AES-256-GCM
+//           ─► *-table.ts                one file per noun, written once for both databases
+//
+// What holds: a value is in the database only sealed; a write is durable when its promise resolves; every write that a
+// proxy must hear of draws the next global version and appends a change in the same transaction, and so its audit
+// entry; a wrong or missing master key stops the start and changes nothing.
+
+import { randomUUID } from "node:crypto";
+import type { Clock } from "../core/ports.ts";
+import type { Store } from "../core/store.ts";
+import { ApiKeyTable } from "./api-key-table.ts";
+import { AuditTable } from "./audit-table.ts";
+import { ChangeTable } from "./change-table.ts";
+import { EgressTable } from "./egress-table.ts";
+import { type MasterKey, parseMasterKeys } from "./envelope.ts";
+import { KeyRing } from "./key-ring.ts";
+import { OrganizationTable } from "./organization-table.ts";
+import { SandboxTable } from "./sandbox-table.ts";
+import { SecretTable } from "./secret-table.ts";
+import type { Sql } from "./sql.ts";
+import { SqliteDatabase } from "./sqlite.ts";
+
+export interface StoreOptions {
+  /** The SQLite file; its directory must exist. */
+  readonly path: string;
+  /** `id:base64,…` as in KEYSWAP_MASTER_KEY, the first current; or the keys themselves. */
+  readonly masterKeys: string | readonly [MasterKey, ...MasterKey[]];
+  readonly clock?: Clock;
+}
+
+/** Throws a StoreError with a safe, helpful message where the store cannot be opened. */
+export async function openStore(options: StoreOptions): Promise<Store> {
+  const clock = options.clock ?? Date.now;
+  const keys = typeof options.masterKeys === "string" ? parseMasterKeys(options.masterKeys) : options.masterKeys;
+  const sql: Sql = new SqliteDatabase(options.path, clock);
+  try {
+    return await assemble(sql, keys, clock);
+  } catch (error) {
+    await sql.close();
+    throw error;
+  }
+}
+
+async function assemble(sql: Sql, keys: readonly [MasterKey, ...MasterKey[]], clock: Clock): Promise<Store> {
+  // The keys first: with a wrong one nothing may be written.
+  const ring = await KeyRing.open(sql, keys, clock);
+  const organizations = await OrganizationTable.open(sql, clock, randomUUID());
+  const changes = await ChangeTable.open(sql, clock);
+  return {
+    kind: sql.kind,
+    secrets: new SecretTable(sql, ring, clock),
+    sandboxes: new SandboxTable(sql, clock),
+    egress: new EgressTable(sql, ring),
+    changes,
+    organizations,
+    apiKeys: new ApiKeyTable(sql, clock),
+    audit: new AuditTable(sql),
+    check: async () => {
+      await changes.version();
+    },
+    close: () => sql.close(),
+  };
+}
