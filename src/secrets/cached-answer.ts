@@ -50,6 +50,7 @@ export class CachedAnswer<A extends object> {
   /** When the fetch that confirmed it began, and in which epoch. */
   #confirmedAt = Number.NEGATIVE_INFINITY;
   #epoch = -1;
+  #confirmations = 0;
   #goodUntil = Number.POSITIVE_INFINITY;
   /** Counts what touches the answer, so that a fetch under way knows that it was overtaken. */
   #touches = 0;
@@ -64,9 +65,9 @@ export class CachedAnswer<A extends object> {
     this.#freshness = options.freshness;
   }
 
-  /** When the fetch began that last confirmed the answer. */
-  get confirmedAt(): number {
-    return this.#confirmedAt;
+  /** How many fetches have confirmed or replaced the answer. */
+  get confirmations(): number {
+    return this.#confirmations;
   }
 
   /** The answer, where it may be used as it is. The hot path: no allocation. */
@@ -190,6 +191,7 @@ export class CachedAnswer<A extends object> {
   }
 
   #accept(fetched: Exclude<Fetched<A>, Failure>, beganAt: number, epoch: number): A {
+    this.#confirmations++;
     this.#confirmedAt = beganAt;
     this.#epoch = epoch;
     this.#touched = false;

@@ -76,9 +76,10 @@ export class SandboxEntry {
   }
 
   async #force(key: string, now: number): Promise<GrantsAnswer> {
+    const before = this.cached.confirmations;
     const answer = await this.cached.confirm(now);
     // Only a confirmed answer proves that the key is unknown; a stale one may lack it.
-    if (answer.kind === "grants" && this.cached.confirmedAt >= now) this.#remember(key);
+    if (answer.kind === "grants" && this.cached.confirmations > before) this.#remember(key);
     return answer;
   }
 
