@@ -6,46 +6,72 @@ import type { PatternSet } from "./search.ts";
 
 const nothing = Buffer.alloc(0);
 
-/** Replaces every match of a pattern set by what `standInFor` says. Never asks for a key. */
+/** What is written in the place of a match that is `length` bytes long. */
+export type StandInFor<T> = (value: T, length: number) => Buffer;
+
+/**
+ * Replaces every match of a pattern set by what `standInFor` says. Never asks for a key. What was emitted is not written
+ * into again.
+ */
 export class ScrubBody<T> implements BodyTransform {
   readonly #set: PatternSet<T>;
-  readonly #standInFor: (value: T, length: number) => Buffer;
-  /** The first #heldLength bytes are the start of what may become a match. Grows by doubling: at most two longest patterns. */
+  readonly #standInFor: StandInFor<T>;
+  readonly #minCutBytes: number;
+  /** The first #heldLength bytes are the start of what may become a match. */
   #held = nothing;
   #heldLength = 0;
 
-  constructor(set: PatternSet<T>, standInFor: (value: T, length: number) => Buffer) {
+  /** `minCutBytes`: where the body ends with so many first bytes of a pattern, they are masked; 0: never. */
+  constructor(set: PatternSet<T>, standInFor: StandInFor<T>, minCutBytes = 0) {
     this.#set = set;
     this.#standInFor = standInFor;
+    this.#minCutBytes = minCutBytes;
   }
 
   push(chunk: Buffer, emit: Emit): undefined {
-    if (this.#heldLength === 0) return this.#keep(chunk, this.#run(chunk, 0, chunk.length, emit));
+    if (this.#heldLength === 0) return this.#hold(chunk, this.#run(chunk, 0, chunk.length, emit));
 
     // Join what is held with as much of the chunk as a match can reach: a long chunk is not copied.
     const heldLength = this.#heldLength;
     const joined = Math.min(chunk.length, this.#set.maxLength);
     this.#append(chunk, joined);
     const both = this.#held.subarray(0, this.#heldLength);
-    if (joined === chunk.length) return this.#keep(both, this.#run(both, 0, both.length, emit));
-
+    if (joined === chunk.length) {
+      const from = this.#run(both, 0, both.length, emit);
+      if (from > 0) this.#hold(both, from);
+      return;
+    }
     // The longest match from the last held byte ends within `both`: nothing is held here.
     const done = this.#run(both, 0, heldLength, emit);
-    this.#heldLength = 0;
-    const from = done - heldLength;
-    return this.#keep(chunk, this.#run(chunk, from, chunk.length, emit));
+    this.#hold(chunk, this.#run(chunk, done - heldLength, chunk.length, emit));
   }
 
   end(emit: Emit): undefined {
     const rest = this.#held.subarray(0, this.#heldLength);
     this.#heldLength = 0;
     let done = 0;
-    for (let match = this.#set.find(rest, 0); match !== undefined; match = this.#set.find(rest, done)) {
-      if (match.start > done) emit(rest.subarray(done, match.start));
+    while (done < rest.length) {
+      const match = this.#set.find(rest, done);
+      const start = match?.start ?? rest.length;
+      const cut = this.#cutAt(rest, done);
+      if (cut < start) {
+        if (cut > done) emit(rest.subarray(done, cut));
+        emit(Buffer.alloc(rest.length - cut, "*"));
+        return;
+      }
+      if (start > done) emit(rest.subarray(done, start));
+      if (match === undefined) return;
       emit(this.#standInFor(match.value, match.end - match.start));
       done = match.end;
     }
-    if (done < rest.length) emit(rest.subarray(done));
+  }
+
+  /** Where a value begins that the body's end cut; its length if none does. */
+  #cutAt(rest: Buffer, from: number): number {
+    if (this.#minCutBytes === 0) return rest.length;
+    // The first place is the longest piece.
+    const cut = this.#set.holdBack(rest, from);
+    return rest.length - cut >= this.#minCutBytes ? cut : rest.length;
   }
 
   /** Emits all that starts in [from, limit) and is decided; returns where what is not begins, at or behind the limit. */
@@ -62,13 +88,13 @@ export class ScrubBody<T> implements BodyTransform {
     return done;
   }
 
-  #keep(bytes: Buffer, from: number): undefined {
-    const length = bytes.length - from;
-    if (length > 0 && (bytes.buffer !== this.#held.buffer || bytes.byteOffset !== this.#held.byteOffset || from > 0)) {
-      if (this.#held.length < length) this.#held = Buffer.allocUnsafe(Math.max(64, length * 2));
-      bytes.copy(this.#held, 0, from);
-    }
-    this.#heldLength = length;
+  #hold(bytes: Buffer, from: number): undefined {
+    this.#heldLength = bytes.length - from;
+    // Always new memory: what was emitted may still be on its way.
+    this.#held = nothing;
+    if (this.#heldLength === 0) return;
+    this.#held = Buffer.allocUnsafe(Math.max(64, this.#heldLength * 2));
+    bytes.copy(this.#held, 0, from);
   }
 
   #append(chunk: Buffer, length: number): void {

@@ -11,8 +11,10 @@
 
 import type { Grant } from "../grants.ts";
 import type { BodyTransform, Field, ResponseHead } from "../message.ts";
+import type { CutEdges } from "./content-range.ts";
 import { exactStandIn, formsOf, inPlaceStandIn, type Spelling } from "./forms.ts";
-import { ScrubBody } from "./scrub-body.ts";
+import { ScrubBody, type StandInFor } from "./scrub-body.ts";
+import { ScrubByteRanges, ScrubPart } from "./scrub-part.ts";
 import { type Match, PatternSet } from "./search.ts";
 
 /** What one exchange knows and learns. */
@@ -87,9 +89,22 @@ export class Scrubber {
     return scrubbed ?? fields;
   }
 
-  /** A streaming scrub of a body that came without, or was freed of, its codings. */
-  body(mode: ScrubMode, session: ScrubSession): BodyTransform {
-    return new ScrubBody(this.#values, standInFor(mode, session));
+  /**
+   * A streaming scrub of a body that came without, or was freed of, its codings. `edges`: it is a part of another body
+   * (its mode is in-place then).
+   */
+  body(mode: ScrubMode, session: ScrubSession, edges?: CutEdges): BodyTransform {
+    const write = standInFor(mode, session);
+    switch (edges?.kind) {
+      case undefined:
+        return new ScrubBody(this.#values, write);
+      case "part":
+        return new ScrubPart(this.#values, write, edges);
+      case "byteranges":
+        return new ScrubByteRanges(this.#values, write);
+      default:
+        return edges satisfies never;
+    }
   }
 
   /** A whole body at once; the same buffer if nothing was found. */
@@ -154,10 +169,7 @@ function compareNames(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** What is written in the place of a form that is `length` bytes long. */
-type StandInFor = (meaning: Meaning, length: number) => Buffer;
-
-function standInFor(mode: ScrubMode, session: ScrubSession): StandInFor {
+function standInFor(mode: ScrubMode, session: ScrubSession): StandInFor<Meaning> {
   return (meaning, length) => {
     const { owner, spelling, spelledLength } = choose(meaning, session.carried);
     session.found(owner.name);
@@ -193,7 +205,7 @@ function scrubText(set: PatternSet<Meaning>, text: string, session: ScrubSession
   return scrubbed === bytes ? text : scrubbed.toString("latin1");
 }
 
-function replaceAll(set: PatternSet<Meaning>, bytes: Buffer, write: StandInFor): Buffer {
+function replaceAll(set: PatternSet<Meaning>, bytes: Buffer, write: StandInFor<Meaning>): Buffer {
   let match: Match<Meaning> | undefined = set.find(bytes, 0);
   if (match === undefined) return bytes;
   const pieces: Buffer[] = [];

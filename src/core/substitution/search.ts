@@ -118,6 +118,25 @@ export class PatternSet<T> {
   }
 
   /**
+   * How many of the haystack's first bytes are the end of a pattern that began before it, at least `minLength` of them;
+   * 0: none. All of the haystack where it lies within a pattern. Slow: it looks through all patterns.
+   */
+  suffixLength(haystack: Buffer, minLength: number): number {
+    if (haystack.length < minLength) return 0;
+    const bytes = this.#bytes;
+    const piece = haystack.subarray(0, minLength);
+    let longest = 0;
+    let index = 0;
+    for (let at = bytes.indexOf(piece); at >= 0; at = bytes.indexOf(piece, at + 1)) {
+      while (this.#starts[index + 1]! <= at) index++;
+      const length = Math.min(this.#starts[index + 1]! - at, haystack.length);
+      if (at === this.#starts[index] || length < minLength || length <= longest) continue;
+      if (bytes.compare(haystack, 0, length, at, at + length) === 0) longest = length;
+    }
+    return longest;
+  }
+
+  /**
    * False where the Latin-1 text surely holds no match. True is a guess that is nearly always right. It reads the
    * string in place: for the short strings of a head, copying them into a buffer would cost more than the search.
    */

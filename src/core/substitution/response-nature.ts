@@ -1,0 +1,31 @@
+// What kind of bytes a response's type promises.
+
+import { syntaxOf } from "./body-syntax.ts";
+
+export interface BodyNature {
+  /** Text without lengths or offsets inside: it may grow and shrink. */
+  readonly isText: boolean;
+  /** One event, line or message after the other, each of which someone may be waiting for. */
+  readonly isEvents: boolean;
+}
+
+const eventTypes =
+  /^\s*(?:text\/event-stream|(?:application|text)\/(?:x-)?(?:ndjson|jsonl|jsonlines|json-seq|json-stream)|application\/(?:stream\+json|grpc|connect\+|x-git-|vnd\.amazon\.eventstream|vnd\.docker\.(?:raw|multiplexed)-stream)|multipart\/(?:x-mixed-replace|mixed))/i;
+
+/** Servers use a handful of types; clients cannot make this grow. */
+const maxRemembered = 256;
+const remembered = new Map<string, BodyNature>();
+
+/** By Content-Type value. Without one a body counts as text. */
+export function natureOf(contentType: string | undefined): BodyNature {
+  if (contentType === undefined) return untyped;
+  let nature = remembered.get(contentType);
+  if (nature === undefined) {
+    nature = { isText: syntaxOf(contentType).kind === "text", isEvents: eventTypes.test(contentType) };
+    if (remembered.size >= maxRemembered) remembered.clear();
+    remembered.set(contentType, nature);
+  }
+  return nature;
+}
+
+const untyped: BodyNature = { isText: true, isEvents: false };

@@ -1,0 +1,132 @@
+// How a response's body is scrubbed, by its head.
+//
+//   no body                            none
+//   a coding that cannot be read       refuse
+//   a part of a body (206)             in-place, with masked edges; refused where it is coded
+//   length up to the bound             buffered: what holds nothing goes out byte for byte, coded or not
+//   longer, without a coding           in-place: the length stays
+//   coded, or without a length         streamed
+//   events and lines                   never buffered: each goes on as it comes
+//
+// Where lengths inside the body count (binary types, gRPC), a form is always overwritten by as many bytes.
+
+import { type Field, findField, type ResponseHead } from "../message.ts";
+import { type ContentCoding, isIdentity, parseCodings } from "./codings.ts";
+import { type CutEdges, edgesOf, isBytePart } from "./content-range.ts";
+import { natureOf } from "./response-nature.ts";
+import type { ScrubMode } from "./scrubber.ts";
+
+export { narrowRequest } from "./narrow-request.ts";
+
+/** A body that has to be read. */
+export interface BodyScrub {
+  /**
+   * `buffered`: collect it, then send it with its new length, or as it came if nothing was found. `in-place`: its length
+   * stays, pass it on as it comes. `streamed`: pass it on as it comes, flushed with each chunk, without a length.
+   */
+  readonly kind: "buffered" | "streamed" | "in-place";
+  /** For Scrubber.body. */
+  readonly mode: ScrubMode;
+  /** In the order in which they were applied; to be undone and applied again. Empty for `in-place`. */
+  readonly codings: readonly ContentCoding[];
+  /** For Scrubber.body. */
+  readonly edges: CutEdges | undefined;
+  /**
+   * `streamed` and coded: so many coded bytes may be held at first, and if the body ends by then with nothing found, go
+   * out as they came. 0: someone waits for each event.
+   */
+  readonly holdBytes: number;
+}
+
+export type ScrubPlan =
+  | { readonly kind: "none" }
+  | BodyScrub
+  | { readonly kind: "refuse"; readonly code: "coding-unreadable" };
+
+export interface ScrubLimits {
+  /** Bodies up to this many bytes may be held in memory. */
+  readonly bufferBytes: number;
+}
+
+const none: ScrubPlan = { kind: "none" };
+const refuse: ScrubPlan = { kind: "refuse", code: "coding-unreadable" };
+
+/** `head`: as upstream sent it. `length`: of the content as it is sent. */
+export function planResponseBody(
+  request: { readonly method: string },
+  head: ResponseHead,
+  length: number | "chunked" | "close",
+  limits: ScrubLimits,
+): ScrubPlan {
+  if (length === 0 || hasNoBody(request.method, head.status)) return none;
+  const coding = parseCodings(head.fields);
+  if (coding.kind === "unreadable" || hasCodedMessages(head.fields)) return refuse;
+  const { codings } = coding;
+  const nature = natureOf(findField(head.fields, "content-type")?.value);
+
+  if (head.status === 206 && isBytePart(head.fields)) {
+    if (codings.length > 0) return refuse;
+    return { kind: "in-place", mode: "in-place", codings, edges: edgesOf(head.fields), holdBytes: 0 };
+  }
+  const mode: ScrubMode = nature.isText ? "exact" : "in-place";
+  if (typeof length === "number" && length <= limits.bufferBytes && !nature.isEvents) {
+    return { kind: "buffered", mode, codings, edges: undefined, holdBytes: 0 };
+  }
+  if (codings.length === 0 && (typeof length === "number" || mode === "in-place")) {
+    return { kind: "in-place", mode: "in-place", codings, edges: undefined, holdBytes: 0 };
+  }
+  const holdBytes = codings.length > 0 && length !== 0 && !nature.isEvents ? holdFor(length, limits) : 0;
+  return { kind: "streamed", mode, codings, edges: undefined, holdBytes };
+}
+
+/** What is longer than the bound will not fit, however long it is held. */
+function holdFor(length: number | "chunked" | "close", limits: ScrubLimits): number {
+  return typeof length === "number" ? 0 : limits.bufferBytes;
+}
+
+/** RFC 9112 section 6.3. */
+function hasNoBody(method: string, status: number): boolean {
+  return method === "HEAD" || status < 200 || status === 204 || status === 304;
+}
+
+/** Messages that are compressed one by one. The request asked for none. */
+function hasCodedMessages(fields: readonly Field[]): boolean {
+  return fields.some(({ key, value }) => {
+    return (key === "grpc-encoding" || key === "connect-content-encoding") && !isIdentity(value);
+  });
+}
+
+/**
+ * The fields of a body that goes out otherwise than it came: changed, or coded anew. Its length and its digests are
+ * wrong; its ETag stays, for it names what upstream has.
+ */
+export function withoutBodyFields(fields: readonly Field[]): readonly Field[] {
+  return fields.some(isBodyField) ? fields.filter((field) => !isBodyField(field)) : fields;
+}
+
+/** The same for trailers of a body that was changed. */
+export function withoutDigests(fields: readonly Field[]): readonly Field[] {
+  return fields.some(isDigest) ? fields.filter((field) => !isDigest(field)) : fields;
+}
+
+function isBodyField(field: Field): boolean {
+  return field.key === "content-length" || isDigest(field);
+}
+
+/** RFC 9530, RFC 3230 and RFC 1864, and what object stores and their clients check. */
+const digestKeys: ReadonlySet<string> = new Set([
+  ...[
+    "content-digest",
+    "repr-digest",
+    "digest",
+    "content-md5",
+    "x-goog-hash",
+    "x-ms-content-crc64",
+    "x-ms-content-md5",
+  ],
+  ...["x-checksum-md5", "x-checksum-sha1", "x-checksum-sha256", "x-checksum-sha512"],
+]);
+
+function isDigest({ key }: Field): boolean {
+  return digestKeys.has(key) || key.startsWith("x-amz-checksum-");
+}
