@@ -1,3 +1,4 @@
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -80,6 +81,50 @@ describe("connecting", () => {
     later.destroy();
     await once(later, "close");
     while (accepted.size > 0) await new Promise((resolve) => setImmediate(resolve));
-    expect(process.getActiveResourcesInfo().filter((name) => name === "TCPSocketWrap")).toEqual([]);
+    // Bounded by the test's own time.
+    while (process.getActiveResourcesInfo().includes("TCPSocketWrap")) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  });
+
+  const python = spawnSync("python3", ["-c", "import socket"]);
+  const withPython = python.status === 0 ? test : test.skip;
+
+  withPython("does not wait for an address that stays silent (needs python3 to fill a listener's queue)", async () => {
+    // Node takes every connection, so the listener whose queue is full, and who answers nobody, is another program.
+    const child = spawn("python3", ["-c", fullListener, String(port)], { stdio: ["pipe", "pipe", "inherit"] });
+    try {
+      expect(String((await once(child.stdout, "data"))[0])).toMatch(/^full/);
+      const socket = await connectFirst(ips("127.0.0.9", "127.0.0.1"), port, never);
+      expect(socket.remoteAddress).toBe("127.0.0.1");
+      socket.destroy();
+
+      const stop = new AbortController();
+      const silent = connectFirst(ips("127.0.0.9"), port, stop.signal);
+      const reason = new Error("stop");
+      setImmediate(() => stop.abort(reason));
+      await expect(silent).rejects.toBe(reason);
+    } finally {
+      child.kill();
+      await once(child, "close");
+    }
   });
 });
+
+const fullListener = `
+import socket, sys
+listener = socket.socket()
+listener.bind(("127.0.0.9", int(sys.argv[1])))
+listener.listen(0)
+held = []
+for _ in range(64):
+    client = socket.socket()
+    client.settimeout(0.3)
+    try:
+        client.connect(("127.0.0.9", int(sys.argv[1])))
+        held.append(client)
+    except TimeoutError:
+        print("full", flush=True)
+        break
+sys.stdin.read()
+`;
