@@ -22,7 +22,7 @@ function decode(value: string, view: HostView): Credentials | undefined {
   const match = /^(basic +)([A-Za-z0-9+/]+={0,2})$/i.exec(value);
   const encoded = match?.[2];
   if (match === null || encoded === undefined) return undefined;
-  if (view.index.ownPattern === undefined && !CORES.some((core) => encoded.includes(core))) return undefined;
+  if (!basicMayHold(encoded, view)) return undefined;
   const bytes = Buffer.from(encoded, "base64");
   if (bytes.toString("base64") !== encoded || decodeUtf8(bytes) === undefined) return undefined;
   const pair = bytes.toString("latin1");
@@ -32,6 +32,11 @@ function decode(value: string, view: HostView): Credentials | undefined {
 /** Cheap test for the hot path. */
 export function isBasic(value: string): boolean {
   return value.length > 6 && value.charCodeAt(5) === 0x20 && (value.charCodeAt(0) | 0x20) === 0x62;
+}
+
+/** Cheap guess, never false where there is a placeholder. */
+export function basicMayHold(value: string, view: HostView): boolean {
+  return view.index.ownPattern !== undefined || CORES.some((core) => value.includes(core));
 }
 
 /** Calls back for each placeholder inside of the credentials. */

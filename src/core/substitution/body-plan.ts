@@ -9,7 +9,7 @@ import type { NotSubstitutedReason } from "../reasons.ts";
 import { Base64Transform } from "./base64-body.ts";
 import { type BodySyntax, syntaxOf } from "./body-syntax.ts";
 import { type BodyRules, type Locator, type RequestTransform, TextTransform } from "./body-text.ts";
-import type { ContentCoding } from "./codings.ts";
+import { type ContentCoding, parseCodings } from "./codings.ts";
 import { bodyCover, type DigestAlgorithm } from "./digests.ts";
 import type { ValueContext } from "./encodings.ts";
 import { FormLocator } from "./form-locator.ts";
@@ -172,12 +172,4 @@ class FieldLocator implements Locator {
   part(): string {
     return this.#name;
   }
-}
-
-// Stands in until codings.ts is there.
-function parseCodings(
-  fields: RequestHead["fields"],
-): { kind: "codings"; codings: readonly ContentCoding[] } | { kind: "unreadable" } {
-  const coding = findField(fields, "content-encoding")?.value;
-  return coding === undefined || coding === "identity" ? { kind: "codings", codings: [] } : { kind: "unreadable" };
 }

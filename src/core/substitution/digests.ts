@@ -63,23 +63,38 @@ const BODY_MAC_FIELDS: ReadonlySet<string> = new Set([
 
 const BYTES: Readonly<Record<DigestAlgorithm, number>> = { md5: 16, sha1: 20, sha256: 32, sha512: 64 };
 
+/** Fields that `bodyCover` has to look at: the others cost one look-up each. */
+const RELEVANT: ReadonlySet<string> = new Set([
+  ...BARE_FIELDS.keys(),
+  ...LIST_FIELDS,
+  ...BODY_MAC_FIELDS,
+  "trailer",
+  "authorization",
+  "signature-input",
+  "signature",
+]);
+
 /** What covers the body of this request. */
 export function bodyCover(head: RequestHead): BodyCover {
+  const relevant = head.fields.filter(({ key }) => RELEVANT.has(key) || key.startsWith("x-amz-checksum-"));
+  // Content-addressed uploads (OCI registries) name the digest in the query; presigned URLs name what they cover.
+  const { target } = head;
+  if (target.includes("digest=sha") && /[?&]digest=sha\d+(?::|%3a)[0-9a-f]{32}/i.test(target)) return FIXED;
+  const presigned = target.includes("SignedHeaders=") || target.includes("signedheaders=");
+  if (relevant.length === 0 && !presigned) return NONE;
+
   const algorithms = new Set<DigestAlgorithm>();
-  let digestKeys: string[] | undefined;
-  for (const { key, value } of head.fields) {
+  const digestKeys: string[] = [];
+  for (const { key, value } of relevant) {
     if (BODY_MAC_FIELDS.has(key)) return FIXED;
     if (key === "trailer" && announcesDigest(value)) return FIXED;
     const found = digestsOf(key, value);
-    if (found === undefined) continue;
     if (found === "fixed") return FIXED;
+    if (found === undefined) continue;
     for (const algorithm of found) algorithms.add(algorithm);
-    digestKeys ??= [];
     digestKeys.push(key);
   }
-  // Content-addressed uploads (OCI registries) name the digest in the query.
-  if (head.target.includes("digest=sha") && /[?&]digest=sha\d+(?::|%3a)[0-9a-f]{32}/i.test(head.target)) return FIXED;
-  if (isSigned(head, digestKeys ?? [])) return FIXED;
+  if (isSigned(head, digestKeys)) return FIXED;
   return algorithms.size === 0 ? NONE : { kind: "digests", algorithms: [...algorithms] };
 }
 

@@ -2,7 +2,7 @@
 // one look at Authorization, and allocates nothing.
 
 import type { Field, RequestHead } from "../message.ts";
-import { isBasic, substituteBasic, visitBasic } from "./basic-auth.ts";
+import { basicMayHold, isBasic, substituteBasic, visitBasic } from "./basic-auth.ts";
 import { closedField } from "./header-rules.ts";
 import type { SubstitutionScope } from "./scope.ts";
 import { substituteTarget, targetMayHold, visitTarget } from "./target.ts";
@@ -49,13 +49,7 @@ export function substituteTrailers(fields: readonly Field[], scope: Substitution
 function fieldsMayHold(fields: readonly Field[], scope: SubstitutionScope): boolean {
   for (const field of fields) {
     if (mayHold(field.value, scope.view)) return true;
-    if (field.key === "authorization" && isBasic(field.value)) {
-      let found = false;
-      visitBasic(field.value, scope.view, () => {
-        found = true;
-      });
-      if (found) return true;
-    }
+    if (field.key === "authorization" && isBasic(field.value) && basicMayHold(field.value, scope.view)) return true;
   }
   return false;
 }

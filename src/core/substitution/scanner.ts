@@ -5,15 +5,17 @@
 // for an escape that could spell one of the prefix's characters.
 
 import type { CompiledGrant } from "./compiled-grant.ts";
+import { nextEscape } from "./escape-search.ts";
 import type { HostView } from "./grant-index.ts";
 import { isKeyCode, KEY_LENGTH, PREFIX } from "./placeholder.ts";
 import type { Sighting } from "./scope.ts";
 import type { PatternSet } from "./search.ts";
 import {
-  hexDigit,
+  BACKSLASH,
   INCOMPLETE,
-  isEscaped,
+  isInsideUnit,
   LONGEST_UNIT,
+  PERCENT,
   readUnit,
   type Spelling,
   unitCode,
@@ -26,12 +28,6 @@ export interface BodySighting extends Sighting {
 }
 
 const PREFIX_BYTES = Buffer.from(PREFIX, "latin1");
-const JSON_ESCAPE = Buffer.from("\\u00", "latin1");
-const PERCENT = 0x25;
-
-/** 1 for the codes of the prefix's characters: only an escape of one of these can hide a prefix from the plain search. */
-const IN_PREFIX = new Uint8Array(256);
-for (const byte of PREFIX_BYTES) IN_PREFIX[byte] = 1;
 
 export class BodyScanner {
   readonly #spelling: Spelling;
@@ -58,7 +54,7 @@ export class BodyScanner {
     const ours = this.#nextOurs(window, from, final, view);
     const patterns = view.index.ownPatterns(this.#spelling);
     if (patterns === undefined) return ours;
-    if (this.#own === undefined || this.#own.start < from) this.#own = findOwn(patterns, window, from, final);
+    if (this.#own === undefined || this.#own.start < from) this.#own = this.#findOwn(patterns, window, from, final);
     const own = this.#own;
     const start = typeof ours === "number" ? ours : ours.start;
     if (own.start > start) return ours;
@@ -78,10 +74,23 @@ export class BodyScanner {
       const escapedAt = this.#spelling === "plain" ? window.length : this.#escapedStart(window, at, plainAt);
       const start = Math.min(plainAt, escapedAt);
       if (start === window.length) return final ? window.length : this.#clearUpTo(window, at);
+      at = start + 1;
+      if (isInsideUnit(this.#spelling, window, start)) continue;
       const found = this.#match(window, start, view);
       if (typeof found === "object") return found;
       if (found === INCOMPLETE && !final) return start;
+    }
+  }
+
+  #findOwn(patterns: PatternSet<CompiledGrant>, window: Buffer, from: number, final: boolean): OwnFind {
+    for (let at = from; ; ) {
+      const found = final ? patterns.find(window, at) : patterns.findMore(window, at);
+      if (found === undefined) return { start: window.length, end: window.length, grant: undefined };
+      const { start } = found;
       at = start + 1;
+      if (isInsideUnit(this.#spelling, window, start)) continue;
+      if (found.kind === "hold") return { start, end: window.length, grant: undefined };
+      return { start, end: found.end, grant: found.value };
     }
   }
 
@@ -89,15 +98,14 @@ export class BodyScanner {
   #escapedStart(window: Buffer, from: number, limit: number): number {
     for (;;) {
       if (this.#escapeAt < from) {
-        this.#escapeAt = this.#spelling === "json" ? nextJsonEscape(window, from) : nextPercentEscape(window, from);
+        this.#escapeAt = nextEscape(this.#spelling, window, from);
       }
       const found = this.#escapeAt;
       // A prefix that begins before `limit` has its first escape at most a prefix's length after it.
       if (found >= limit + PREFIX.length || found === window.length) return window.length;
       const start = prefixStart(window, from, found, unitCode(readUnit(this.#spelling, window, found)));
       if (start >= 0) return start;
-      this.#escapeAt =
-        this.#spelling === "json" ? nextJsonEscape(window, found + 1) : nextPercentEscape(window, found + 1);
+      this.#escapeAt = nextEscape(this.#spelling, window, found + 1);
     }
   }
 
@@ -138,7 +146,8 @@ export class BodyScanner {
   #clearUpTo(window: Buffer, from: number): number {
     const spelling = this.#spelling;
     let at = Math.max(from, window.length - (PREFIX.length * LONGEST_UNIT[spelling] - 1));
-    if (spelling === "json" && window[at] !== undefined && isEscaped(window, at)) at++;
+    if (!mayBeginUnit(spelling, window, at)) return window.length;
+    while (at > from && isInsideUnit(spelling, window, at)) at++;
     while (at < window.length) {
       const unit = readUnit(spelling, window, at);
       if (unit === INCOMPLETE) return at;
@@ -160,6 +169,16 @@ export class BodyScanner {
   }
 }
 
+/** Whether a prefix or an escape can begin at `from` or later: the usual window ends without either. */
+function mayBeginUnit(spelling: Spelling, window: Buffer, from: number): boolean {
+  const lead = spelling === "json" ? BACKSLASH : spelling === "percent" ? PERCENT : PREFIX_BYTES[0];
+  for (let at = from; at < window.length; at++) {
+    const byte = window[at];
+    if (byte === PREFIX_BYTES[0] || byte === lead) return true;
+  }
+  return false;
+}
+
 interface OwnFind {
   /** Start of a match, or of what may become one; the window's length: nothing. */
   readonly start: number;
@@ -167,37 +186,8 @@ interface OwnFind {
   readonly grant: CompiledGrant | undefined;
 }
 
-function findOwn(patterns: PatternSet<CompiledGrant>, window: Buffer, from: number, final: boolean): OwnFind {
-  const found = final ? patterns.find(window, from) : patterns.findMore(window, from);
-  if (found === undefined) return { start: window.length, end: window.length, grant: undefined };
-  if (found.kind === "hold") return { start: found.start, end: window.length, grant: undefined };
-  return { start: found.start, end: found.end, grant: found.value };
-}
-
 function indexOrEnd(index: number, window: Buffer): number {
   return index < 0 ? window.length : index;
-}
-
-/** The next escape of a character of the prefix, or the window's length. */
-function nextJsonEscape(window: Buffer, from: number): number {
-  for (let at = window.indexOf(JSON_ESCAPE, from); at >= 0; at = window.indexOf(JSON_ESCAPE, at + 1)) {
-    if (at + 6 > window.length) break;
-    const high = hexDigit(window[at + 4]!);
-    const low = hexDigit(window[at + 5]!);
-    if (high >= 0 && low >= 0 && IN_PREFIX[(high << 4) | low] === 1 && !isEscaped(window, at)) return at;
-  }
-  return window.length;
-}
-
-function nextPercentEscape(window: Buffer, from: number): number {
-  const end = window.length - 2;
-  for (let at = from; at < end; at++) {
-    if (window[at] !== PERCENT) continue;
-    const high = hexDigit(window[at + 1]!);
-    const low = hexDigit(window[at + 2]!);
-    if (high >= 0 && low >= 0 && IN_PREFIX[(high << 4) | low] === 1) return at;
-  }
-  return window.length;
 }
 
 /** Where a prefix begins whose first escape is at `escape` and spells `code`; -1 where the bytes before do not fit. */

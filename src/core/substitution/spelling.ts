@@ -9,8 +9,8 @@ export const LONGEST_UNIT: Readonly<Record<Spelling, number>> = { plain: 1, json
 /** The bytes end within this unit. */
 export const INCOMPLETE = -1;
 
-const BACKSLASH = 0x5c;
-const PERCENT = 0x25;
+export const BACKSLASH = 0x5c;
+export const PERCENT = 0x25;
 const LETTER_U = 0x75;
 
 /** The unit at `at`: its length in bytes in the upper bits, its character code (0x80 and above: no ASCII) in the low 8. */
@@ -91,4 +91,16 @@ export function isEscaped(bytes: Buffer, at: number): boolean {
   let start = at;
   while (start > 0 && bytes[start - 1] === BACKSLASH) start--;
   return ((at - start) & 1) === 1;
+}
+
+/** Whether the byte at `at` belongs to a unit that begins before it. The bytes must begin with a whole unit. */
+export function isInsideUnit(spelling: Spelling, bytes: Buffer, at: number): boolean {
+  if (spelling === "plain") return false;
+  const lead = spelling === "json" ? BACKSLASH : PERCENT;
+  for (let start = Math.max(0, at - LONGEST_UNIT[spelling] + 1); start < at; start++) {
+    if (bytes[start] !== lead || (spelling === "json" && isEscaped(bytes, start))) continue;
+    const unit = readUnit(spelling, bytes, start);
+    if (unit === INCOMPLETE || start + unitLength(unit) > at) return true;
+  }
+  return false;
 }

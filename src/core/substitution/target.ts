@@ -12,17 +12,22 @@ interface Reading {
   readonly positions: Uint32Array | undefined;
 }
 
-/** `%` and two hex digits of a printable ASCII character. */
-const ESCAPE = /%[2-7][0-9a-fA-F]/;
+const ESCAPE = /%[0-9a-fA-F]{2}/y;
+/** Of a printable ASCII character. */
+const PRINTABLE_ESCAPE = /%[2-7][0-9a-fA-F]/;
+/** Stands for what a placeholder cannot hold. */
+const OTHER = "\uffff";
 
 function read(target: string): Reading {
-  if (!ESCAPE.test(target)) return { text: target, positions: undefined };
+  if (!PRINTABLE_ESCAPE.test(target)) return { text: target, positions: undefined };
   const positions = new Uint32Array(target.length + 1);
   let text = "";
   for (let i = 0; i < target.length; ) {
     positions[text.length] = i;
-    if (target.charCodeAt(i) === 0x25 && ESCAPE.test(target.slice(i, i + 3))) {
-      text += String.fromCharCode(Number.parseInt(target.slice(i + 1, i + 3), 16));
+    ESCAPE.lastIndex = i;
+    if (target.charCodeAt(i) === 0x25 && ESCAPE.test(target)) {
+      const code = Number.parseInt(target.slice(i + 1, i + 3), 16);
+      text += code > 0x20 && code < 0x7f ? String.fromCharCode(code) : OTHER;
       i += 3;
     } else {
       text += target[i]!;
@@ -36,7 +41,7 @@ function read(target: string): Reading {
 /** Whether the target may hold a placeholder. */
 export function targetMayHold(target: string, view: HostView): boolean {
   if (mayHold(target, view)) return true;
-  return target.includes("%") && ESCAPE.test(target) && mayHold(read(target).text, view);
+  return target.includes("%") && PRINTABLE_ESCAPE.test(target) && mayHold(read(target).text, view);
 }
 
 /** Calls back for each placeholder of the target. */
