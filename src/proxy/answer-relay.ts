@@ -3,7 +3,7 @@
 import type { Substitution } from "../core/audit.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import { type Field, makeField, type ResponseHead } from "../core/message.ts";
-import { planResponseBody } from "../core/substitution/response-plan.ts";
+import { planResponseBody, withoutBodyFields, withoutDigests } from "../core/substitution/response-plan.ts";
 import type { Scrubber, ScrubSession } from "../core/substitution/scrubber.ts";
 import type { BodyLength } from "../core/wire/framing.ts";
 import type { Downstream } from "./downstream.ts";
@@ -41,6 +41,9 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
   #heldHead: ResponseHead | undefined;
   #original: Buffer[] = [];
   #rewritten: Buffer[] = [];
+  /** How much may come in before a held answer has to go out as a stream. */
+  #holdBytes = 0;
+  #originalBytes = 0;
   #coded = false;
   #trailers: readonly Field[] = [];
 
@@ -53,7 +56,7 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
   }
 
   head(head: ResponseHead, length: BodyLength): void {
-    const { client, scrubber, method, bufferBytes } = this.#options;
+    const { scrubber, method, bufferBytes } = this.#options;
     if (scrubber.empty) {
       this.#begin(head, length === 0 ? undefined : length);
       return;
@@ -64,44 +67,42 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
       return;
     }
     const plan = planResponseBody({ method }, head, length, { bufferBytes });
-    switch (plan.kind) {
-      case "none":
-        this.#begin(scrubbed, length);
-        return;
-      case "refuse":
-        this.#options.onFault(plan.code, "content coding");
-        return;
-      case "buffered":
-        this.#heldHead = scrubbed;
-        this.#coded = plan.codings.length > 0;
-        break;
-      case "in-place":
-        this.#begin(scrubbed, length);
-        break;
-      case "streamed":
-        this.#begin(
-          plan.codings.length > 0 ? withoutBodyDigests(scrubbed) : scrubbed,
-          length === "close" && client.protocol === "h2" ? "close" : "chunked",
-        );
-        break;
-      default:
-        plan satisfies never;
+    if (plan.kind === "none") {
+      this.#begin(scrubbed, length);
+      return;
+    }
+    if (plan.kind === "refuse") {
+      this.#options.onFault(plan.code, "content coding");
+      return;
+    }
+    this.#coded = plan.codings.length > 0;
+    if (plan.kind === "in-place") this.#begin(scrubbed, length);
+    else if (plan.kind === "streamed" && plan.holdBytes === 0) this.#beginStreamed(scrubbed);
+    else {
+      this.#heldHead = scrubbed;
+      this.#holdBytes = plan.kind === "streamed" ? plan.holdBytes : Number.POSITIVE_INFINITY;
     }
     this.#rewrite = makeScrub(plan, scrubber, this);
   }
 
   data(content: Buffer): void {
     if (this.#rewrite === undefined) {
-      this.sentBytes += content.length;
-      this.#options.client.sendData(content);
+      this.#sendOn(content);
       return;
     }
-    if (this.#coded && this.#heldHead !== undefined) this.#original.push(content);
+    if (this.#heldHead !== undefined) {
+      this.#originalBytes += content.length;
+      if (this.#originalBytes > this.#holdBytes) this.#beginStreamed(this.#heldHead);
+      else if (this.#coded) this.#original.push(content);
+    }
     if (!this.#rewrite.push(content)) this.#options.onHeld();
   }
 
   end(trailers: readonly Field[]): void {
-    this.#trailers = trailers.length > 0 ? this.#options.scrubber.scrubFields(trailers, this) : trailers;
+    this.#trailers =
+      trailers.length > 0 && !this.#options.scrubber.empty
+        ? this.#options.scrubber.scrubFields(trailers, this)
+        : trailers;
     if (this.#rewrite === undefined) this.#finish();
     else this.#rewrite.end();
   }
@@ -131,8 +132,7 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
       this.#rewritten.push(bytes);
       return;
     }
-    this.sentBytes += bytes.length;
-    this.#options.client.sendData(bytes);
+    this.#sendOn(bytes);
     // A rewrite with codings works in its own turns.
     if (this.#rewrite?.ownTurns && !this.#options.client.flush()) this.#rewrite.hold();
   }
@@ -145,9 +145,9 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
       const body = untouched ? this.#original : this.#rewritten;
       let length = 0;
       for (const bytes of body) length += bytes.length;
-      this.#begin(untouched || this.#found.size === 0 ? head : withoutBodyDigests(head), length);
-      for (const bytes of body) this.#options.client.sendData(bytes);
-      this.sentBytes = length;
+      const changed = this.#found.size > 0;
+      this.#begin(changed ? { ...head, fields: withoutDigests(head.fields) } : head, length);
+      for (const bytes of body) this.#sendOn(bytes);
     }
     this.#finish();
   }
@@ -181,6 +181,22 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
     this.#options.client.sendHead(noted, length);
   }
 
+  /** The length is not known any more; what was held goes out. */
+  #beginStreamed(head: ResponseHead): void {
+    const fields = this.#coded ? withoutBodyFields(head.fields) : head.fields;
+    this.#heldHead = undefined;
+    this.#original = [];
+    this.#begin(fields === head.fields ? head : { ...head, fields }, "chunked");
+    const rewritten = this.#rewritten;
+    this.#rewritten = [];
+    for (const bytes of rewritten) this.#sendOn(bytes);
+  }
+
+  #sendOn(bytes: Buffer): void {
+    this.sentBytes += bytes.length;
+    this.#options.client.sendData(bytes);
+  }
+
   #finish(): void {
     this.#options.client.sendEnd(this.#trailers);
     this.#options.onEnd();
@@ -188,11 +204,3 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
 }
 
 const NONE: readonly string[] = [];
-
-/** Fields that speak of the body's exact bytes and are wrong once it changed (RFC 9530, RFC 1864). */
-const BODY_DIGESTS: ReadonlySet<string> = new Set(["digest", "content-digest", "repr-digest", "content-md5"]);
-
-function withoutBodyDigests(head: ResponseHead): ResponseHead {
-  if (!head.fields.some((field) => BODY_DIGESTS.has(field.key))) return head;
-  return { ...head, fields: head.fields.filter((field) => !BODY_DIGESTS.has(field.key)) };
-}

@@ -6,12 +6,14 @@
 // Invariants: the request's head goes upstream only after every placeholder in it was judged against the authority; what
 // a stop or a missing upstream holds back is bounded by pausing the client; an exchange ends exactly once.
 
+import { createHash } from "node:crypto";
 import type { ExchangeEvent, Way } from "../core/audit.ts";
 import { type Authority, bracketed, formatAuthority, hostHeaderMatches } from "../core/authority/authority.ts";
 import { type ErrorCode, KeyswapError } from "../core/errors.ts";
 import { type Field, findField, makeField, type RequestHead, type ResponseHead } from "../core/message.ts";
 import type { GrantsAnswer } from "../core/ports.ts";
-import { planRequestBody } from "../core/substitution/body-plan.ts";
+import { type BodyPlan, planRequestBody } from "../core/substitution/body-plan.ts";
+import { type DigestAlgorithm, rewriteDigests } from "../core/substitution/digests.ts";
 import { substituteHead, substituteTrailers } from "../core/substitution/head.ts";
 import { narrowRequest } from "../core/substitution/response-plan.ts";
 import { SubstitutionScope } from "../core/substitution/scope.ts";
@@ -54,7 +56,10 @@ export class Exchange implements UpstreamListener, RewriteListener {
   /** The head as it goes upstream. */
   #sent: RequestHead;
   #sentLength: BodyLength;
+  #plan: Exclude<BodyPlan, { kind: "untouched" }> | undefined;
   #rewrite: Rewrite | undefined;
+  /** A buffered coded body as it came: it goes out like that where nothing in it changes. */
+  #original: Buffer[] = [];
   #deciding = true;
   /** The body is held whole, so that its length is known before the head goes out. */
   #buffered = false;
@@ -304,6 +309,7 @@ export class Exchange implements UpstreamListener, RewriteListener {
       });
       if (plan.kind !== "untouched") {
         this.#rewrite = makeRewrite(plan, this);
+        this.#plan = plan;
         this.#buffered = plan.kind === "buffered";
         if (plan.kind === "streamed") this.#sentLength = "chunked";
         if (this.#buffered) this.#answerExpectation();
@@ -387,6 +393,7 @@ export class Exchange implements UpstreamListener, RewriteListener {
   // ---- forwarding the request
 
   #take(content: Buffer): void {
+    if (this.#buffered && (this.#plan?.codings.length ?? 0) > 0) this.#original.push(content);
     if (this.#rewrite === undefined) this.#send(content);
     else if (!this.#rewrite.push(content)) this.#pauseClient();
     if (this.#scope?.blocked) this.#onBlockedBody();
@@ -423,9 +430,29 @@ export class Exchange implements UpstreamListener, RewriteListener {
     this.#rewrittenEnd = true;
     if (this.#buffered) {
       if (this.#scope?.blocked) return;
-      this.#sentLength = this.#heldBytes;
+      this.#settleBody();
       this.#acquire(false);
     } else this.#upstream?.sendEnd(this.#trailers);
+  }
+
+  /** The whole body is at hand: its length, and what its digests have to be. */
+  #settleBody(): void {
+    const plan = this.#plan;
+    if (plan !== undefined && !plan.transform.changed && plan.codings.length > 0) {
+      this.#held = this.#original;
+      this.#heldBytes = 0;
+      for (const bytes of this.#held) this.#heldBytes += bytes.length;
+    }
+    this.#original = [];
+    this.#sentLength = this.#heldBytes;
+    if (plan === undefined || !plan.transform.changed || plan.digests.length === 0) return;
+    const hashes = new Map<DigestAlgorithm, Buffer>();
+    for (const algorithm of plan.digests) {
+      const hash = createHash(algorithm);
+      for (const bytes of this.#held) hash.update(bytes);
+      hashes.set(algorithm, hash.digest());
+    }
+    this.#sent = rewriteDigests(this.#sent, hashes);
   }
 
   #acquire(fresh: boolean): void {

@@ -3,7 +3,7 @@
 import type { BodyTransform } from "../core/message.ts";
 import type { BodyPlan } from "../core/substitution/body-plan.ts";
 import type { ContentCoding } from "../core/substitution/codings.ts";
-import type { ScrubPlan } from "../core/substitution/response-plan.ts";
+import type { BodyScrub } from "../core/substitution/response-plan.ts";
 import type { Scrubber, ScrubSession } from "../core/substitution/scrubber.ts";
 import { CodedRewrite } from "./coded-rewrite.ts";
 import { PlainRewrite, type Rewrite, type RewriteListener } from "./rewrite.ts";
@@ -17,13 +17,9 @@ export function makeRewrite(plan: Exclude<BodyPlan, { kind: "untouched" }>, list
 }
 
 /** For an answer's body; the session hears what was found. */
-export function makeScrub(
-  plan: Extract<ScrubPlan, { codings: readonly ContentCoding[] }>,
-  scrubber: Scrubber,
-  listener: RewriteListener & ScrubSession,
-): Rewrite {
-  const transform = scrubber.body(plan.kind === "in-place" ? "in-place" : "exact", listener);
-  return make(transform, plan.codings, listener, plan.kind === "streamed");
+export function makeScrub(plan: BodyScrub, scrubber: Scrubber, listener: RewriteListener & ScrubSession): Rewrite {
+  const transform = scrubber.body(plan.mode, listener, plan.edges);
+  return make(transform, plan.codings, listener, plan.kind === "streamed" && plan.holdBytes === 0);
 }
 
 function make(
