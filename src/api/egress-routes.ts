@@ -34,7 +34,7 @@ export const egressAnswer = z
     egress: z.object({ allow: z.array(z.string()), deny: z.array(z.string()) }),
     grants: z.array(grant),
   })
-  .meta({ id: "Egress" });
+  .meta({ title: "Egress" });
 
 export function egressRoutes(store: Store, clock: Clock, audit: ResolveAudit): readonly AnyRoute[] {
   return [

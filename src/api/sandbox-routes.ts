@@ -113,7 +113,7 @@ export const sandboxAnswer = z
     egressPolicy: z.object({ allow: z.array(z.string()), deny: z.array(z.string()) }),
     expiresAt: z.iso.datetime().nullable(),
   })
-  .meta({ id: "Sandbox" });
+  .meta({ title: "Sandbox" });
 
 const egressAnswer = z.object({
   proxyUrl: z.string().meta({ description: "With the sandbox's token, which is shown this once." }),

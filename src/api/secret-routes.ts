@@ -59,7 +59,7 @@ export const secretAnswer = z
     onViolation: z.enum(["pass", "block"]).optional(),
     warnings: z.array(z.string()).optional(),
   })
-  .meta({ id: "Secret" });
+  .meta({ title: "Secret" });
 
 const tag = "secrets";
 const access = ["manage:secrets"] as const;

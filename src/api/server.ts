@@ -11,10 +11,15 @@
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, LogController } from "fastify";
 import type { Clock } from "../core/ports.ts";
 import type { Store } from "../core/store.ts";
+import { apiKeyRoutes } from "./api-key-routes.ts";
+import { auditRoutes } from "./audit-routes.ts";
 import { Callers } from "./caller.ts";
 import { ChangeHub } from "./change-hub.ts";
 import { ChangeStreams } from "./change-routes.ts";
 import { egressRoutes } from "./egress-routes.ts";
+import { DEFAULT_AUDIT_RETENTION_MS, Maintenance } from "./maintenance.ts";
+import { openApiRoutes } from "./openapi.ts";
+import { organizationRoutes } from "./organization-routes.ts";
 import { errorBody, Problem, problemOf } from "./problem.ts";
 import { publicRoutes } from "./public-routes.ts";
 import { ResolveAudit } from "./resolve-audit.ts";
@@ -34,6 +39,8 @@ export interface SecretApiOptions {
   /** The certificate authority's certificate, PEM. */
   readonly caCertificate: () => string;
   readonly logger?: FastifyBaseLogger | undefined;
+  /** How long audit entries are kept; 90 days by default. */
+  readonly auditRetentionMs?: number | undefined;
   readonly clock?: Clock | undefined;
   readonly random?: ((size: number) => Uint8Array) | undefined;
 }
@@ -69,6 +76,8 @@ export async function createSecretApi(options: SecretApiOptions): Promise<Secret
   const hub = new ChangeHub(store.changes, logger);
   const streams = new ChangeStreams(hub, store.changes, callers);
   const audit = new ResolveAudit(store.audit, clock, logger);
+  const retention = options.auditRetentionMs ?? DEFAULT_AUDIT_RETENTION_MS;
+  const maintenance = new Maintenance(store, clock, logger, retention);
 
   const routes: readonly AnyRoute[] = [
     ...secretRoutes(store.secrets, options.random),
@@ -81,16 +90,21 @@ export async function createSecretApi(options: SecretApiOptions): Promise<Secret
     }),
     ...egressRoutes(store, clock, audit),
     streams.route,
+    ...apiKeyRoutes(store, clock, options.random),
+    ...organizationRoutes(store.organizations),
+    ...auditRoutes(store.audit),
     ...publicRoutes(store, options.caCertificate),
   ];
-  for (const definition of routes) register(app, callers, definition);
+  for (const definition of [...routes, ...openApiRoutes(routes)]) register(app, callers, definition);
 
   app.addHook("preClose", async () => streams.close());
   app.addHook("onClose", async () => {
+    await maintenance.close();
     await hub.close();
     await audit.close();
   });
   await hub.start();
+  maintenance.start();
   return {
     app,
     listen: async (host, port) => {

@@ -368,6 +368,10 @@ export interface Store {
   readonly audit: AuditStore;
   /** One cheap question to the database; rejects where it cannot answer. */
   check(): Promise<void>;
+  /** Seals all values under the current master key, online; tells which keys are needed no more. */
+  rotateMasterKey(): Promise<{ readonly resealed: number; readonly retired: readonly string[] }>;
+  /** SQLite: a consistent copy into a new file, while the store is in use. PostgreSQL has tools of its own: rejects. */
+  backup(path: string): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -33,6 +33,16 @@ export async function setCounter(tx: SqlWriter, name: string, number: number): P
   );
 }
 
+/**
+ * After a restore: versions go on beyond all that were ever given out, and nobody can resume from before. The clock's
+ * milliseconds outrun a counter that rises by one a write.
+ */
+export async function restartVersions(tx: SqlWriter, clock: Clock): Promise<void> {
+  const next = Math.max((await getCounter(tx, "version")) + 1, clock());
+  await tx.run("DELETE FROM changes");
+  for (const name of ["version", "sources_version", "changes_pruned_to"]) await setCounter(tx, name, next);
+}
+
 export class ChangeTable implements ChangeLog {
   readonly #sql: Sql;
 

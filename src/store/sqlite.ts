@@ -72,6 +72,12 @@ export class SqliteDatabase implements Sql {
     await this.#reader.backup(path);
   }
 
+  /** What SQLite's own check finds first; undefined: nothing. */
+  integrityProblem(): string | undefined {
+    const result = String(this.#reader.get("PRAGMA integrity_check(1)", [])?.integrity_check);
+    return result === "ok" ? undefined : result;
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
