@@ -7,7 +7,7 @@ const seconds = Number(process.env.KEYSWAP_FUZZ_SECONDS ?? 0);
 const seed = process.env.KEYSWAP_FUZZ_SEED;
 
 /** fast-check's parameters for a property that runs `cases` times in `npm test`. */
-export function fuzzRuns(cases: number): Parameters<never> {
+export function fuzzRuns<T>(cases: number): Parameters<T> {
   const seeded = seed === undefined ? {} : { seed: Number(seed) };
   if (!(seconds > 0)) return { numRuns: cases, ...seeded };
   return { numRuns: 2 ** 31 - 1, interruptAfterTimeLimit: seconds * 1000, markInterruptAsFailure: false, ...seeded };

@@ -19,8 +19,8 @@ export interface Message {
   body: string;
   trailers: readonly (readonly [name: string, value: string])[];
   complete: boolean;
-  /** Whether the sender means to go on on this connection. */
-  persistent: boolean;
+  /** What its sender means to do next: send another message, end the connection, or speak another protocol. */
+  after: "next" | "close" | "switch";
 }
 
 export interface Transcript {
@@ -51,7 +51,7 @@ export function readWithKeyswap(
           ? { method: head.method, target: head.target, status: 0, reason: "", minor, fields }
           : { method: "", target: "", status: head.status, reason: head.reason, minor, fields },
       );
-      current.persistent = isPersistent(head) && length !== "close";
+      current.after = isPersistent(head) && length !== "close" ? "next" : "close";
       transcript.messages.push(current);
       if (isInterim(direction, current.status)) current.complete = true;
     },
@@ -64,7 +64,8 @@ export function readWithKeyswap(
       current.complete = true;
       answered++;
       if (responses !== undefined) responses.method = methods[answered] ?? "GET";
-      stopped = !current.persistent || changesProtocol(direction, current, methods[answered - 1]);
+      if (changesProtocol(direction, current, methods[answered - 1])) current.after = "switch";
+      stopped = current.after !== "next";
       if (!stopped) reader.next();
     },
     onFault(fault: string, detail: string): void {
@@ -118,13 +119,14 @@ export function readWithNode(direction: Direction, bytes: Buffer, methods: reado
       minor,
       fields: inPairs(fields ?? pending),
     });
-    current.persistent = persistent;
+    // It does not know yet that an answer to HEAD has no body, and takes the connection's end for the body's.
+    const asked = methods[answered] ?? "GET";
+    current.after = persistent || (direction === "response" && asked === "HEAD") ? "next" : "close";
     pending = [];
     pendingUrl = "";
     transcript.messages.push(current);
     if (direction === "request") return 0;
     // As node:http's client has it: 1 is "no body", 2 "no body, and another protocol follows".
-    const asked = methods[answered] ?? "GET";
     if (current.status === 101 || (asked === "CONNECT" && current.status >= 200 && current.status < 300)) return 2;
     return asked === "HEAD" || current.status < 200 ? 1 : 0;
   };
@@ -139,6 +141,7 @@ export function readWithNode(direction: Direction, bytes: Buffer, methods: reado
     current.complete = true;
     if (isInterim(direction, current.status)) return;
     stopped = changesProtocol(direction, current, methods[answered]);
+    if (stopped) current.after = "switch";
     answered++;
   };
   let pos = 0;
@@ -150,12 +153,22 @@ export function readWithNode(direction: Direction, bytes: Buffer, methods: reado
       break;
     }
     pos += result;
-    if (stopped || pos >= bytes.length || result === 0) break;
+    if (stopped || pos >= bytes.length) break;
+    // Behind an upgrade the binding hides errors and only shows that it stopped short.
+    if (result === 0 || !isComplete(current)) {
+      transcript.refusal = "an error behind an upgrade";
+      break;
+    }
   }
   if (transcript.refusal === undefined && stopped) transcript.rest = bytes.toString("latin1", pos);
   else if (transcript.refusal === undefined) parser.finish();
   parser.close();
   return transcript;
+}
+
+// TypeScript does not see that callbacks assign to the variable.
+function isComplete(message: Message | undefined): boolean {
+  return message?.complete === true;
 }
 
 /** Whether these bytes end after this message: CONNECT, or 101. */
@@ -169,7 +182,7 @@ function isInterim(direction: Direction, status: number): boolean {
 }
 
 function emptyMessage(head: Pick<Message, "method" | "target" | "status" | "reason" | "minor" | "fields">): Message {
-  return { ...head, body: "", trailers: [], complete: false, persistent: true };
+  return { ...head, body: "", trailers: [], complete: false, after: "next" };
 }
 
 function pairs(fields: readonly Field[]): (readonly [string, string])[] {

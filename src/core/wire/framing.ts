@@ -40,7 +40,10 @@ export function hasNoBody(status: number, method: string): boolean {
 /** Whether the sender of this head is willing to go on using the connection. */
 export function isPersistent(head: RequestHead | ResponseHead): boolean {
   if (head.minor === 0) return false;
-  for (const field of head.fields) if (field.key === "connection" && listHas(field.value, "close")) return false;
+  for (const { key, value } of head.fields) {
+    // Proxy-Connection was never standard; where a sender says "close" there, nobody expects the connection to live on.
+    if ((key === "connection" || key === "proxy-connection") && listHas(value, "close")) return false;
+  }
   return true;
 }
 

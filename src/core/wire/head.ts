@@ -64,11 +64,10 @@ export function listHas(value: string, token: string): boolean {
     .some((element) => withoutBlanks(element) === token);
 }
 
-// The target's forms (RFC 9112 section 3.2): origin, absolute, asterisk; authority for CONNECT alone. Raw bytes above 0x7f
-// are sent by common clients and forwarded as they are; a fragment is never sent. What an authority means is judged by who
-// parses it: here only its characters count.
-const TARGET =
-  /^(?:\/[\x21\x22\x24-\x7e\x80-\xff]*|\*|[A-Za-z]+:\/\/[!$-.0-;=@-Z[\]_a-z~]+(?:[/?][\x21\x22\x24-\x7e\x80-\xff]*)?)$/;
+// The target's forms (RFC 9112 section 3.2): origin, absolute, asterisk; authority for CONNECT alone. A fragment is never
+// sent, and bytes above 0x7f have to be percent-encoded (Node's parser refuses them too). What an authority means is judged
+// by who parses it: here only its characters count.
+const TARGET = /^(?:\/[\x21\x22\x24-\x7e]*|\*|[A-Za-z]+:\/\/[!$-.0-;=@-Z[\]_a-z~]+(?:[/?][\x21\x22\x24-\x7e]*)?)$/;
 const AUTHORITY_TARGET = /^[!$-.0-;=@-Z[\]_a-z~]+$/;
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?$/;
 
