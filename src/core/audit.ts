@@ -39,12 +39,12 @@ export interface ExchangeEvent extends Common {
   /** As the client sent it, without query. */
   readonly path: string;
   /** Absent where no response head was sent. */
-  readonly status?: number;
-  readonly error?: ErrorCode;
+  readonly status: number | undefined;
+  readonly error: ErrorCode | undefined;
   readonly requestBytes: number;
   readonly responseBytes: number;
   /** Milliseconds from the request's head to the response's head, and to its end. */
-  readonly firstByteMs?: number;
+  readonly firstByteMs: number | undefined;
   readonly durationMs: number;
   readonly substituted: readonly Substitution[];
   readonly notSubstituted: readonly NotSubstituted[];

@@ -2,29 +2,24 @@
 
 import type { Substitution } from "../core/audit.ts";
 import type { ErrorCode } from "../core/errors.ts";
-import { type Field, makeField, type ResponseHead } from "../core/message.ts";
+import type { Field, ResponseHead } from "../core/message.ts";
 import { planResponseBody, withoutBodyFields, withoutDigests } from "../core/substitution/response-plan.ts";
 import type { Scrubber, ScrubSession } from "../core/substitution/scrubber.ts";
 import type { BodyLength } from "../core/wire/framing.ts";
 import type { Downstream } from "./downstream.ts";
 import { makeScrub } from "./make-rewrite.ts";
+import { withNote } from "./note.ts";
 import type { Rewrite, RewriteFault, RewriteListener } from "./rewrite.ts";
 
-export interface AnswerRelayOptions {
-  readonly client: Downstream;
-  readonly scrubber: Scrubber;
-  readonly method: string;
-  /** What this request carried: those names win where two secrets have one value. */
-  readonly carried: readonly Substitution[];
-  readonly bufferBytes: number;
-  /** Asked when the head goes out. */
-  readonly note: (() => string | undefined) | undefined;
+export interface AnswerRelayOwner {
+  /** For the `keyswap-note` header; asked when the head goes out. */
+  readonly note: string | undefined;
   /** The answer has to wait, and may go on. */
-  readonly onHeld: () => void;
-  readonly onDrained: () => void;
-  readonly onFault: (code: ErrorCode, detail: string) => void;
+  onAnswerHeld(): void;
+  onAnswerDrained(): void;
+  onAnswerFault(code: ErrorCode, detail: string): void;
   /** Everything was handed to the client. */
-  readonly onEnd: () => void;
+  onAnswerSent(): void;
 }
 
 export class AnswerRelay implements RewriteListener, ScrubSession {
@@ -33,7 +28,11 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
   /** Body bytes handed to the client. */
   sentBytes = 0;
 
-  readonly #options: AnswerRelayOptions;
+  readonly #owner: AnswerRelayOwner;
+  readonly #client: Downstream;
+  readonly #scrubber: Scrubber;
+  readonly #substituted: readonly Substitution[];
+  readonly #bufferBytes: number;
   readonly #found = new Set<string>();
   #carried: ReadonlySet<string> | undefined;
   #rewrite: Rewrite | undefined;
@@ -47,16 +46,27 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
   #coded = false;
   #trailers: readonly Field[] = [];
 
-  constructor(options: AnswerRelayOptions) {
-    this.#options = options;
+  /** `substituted`: what this request carried; those names win where two secrets have one value. */
+  constructor(
+    owner: AnswerRelayOwner,
+    client: Downstream,
+    scrubber: Scrubber,
+    substituted: readonly Substitution[],
+    bufferBytes: number,
+  ) {
+    this.#owner = owner;
+    this.#client = client;
+    this.#scrubber = scrubber;
+    this.#substituted = substituted;
+    this.#bufferBytes = bufferBytes;
   }
 
   get scrubbed(): readonly string[] {
     return this.#found.size === 0 ? NONE : [...this.#found];
   }
 
-  head(head: ResponseHead, length: BodyLength): void {
-    const { scrubber, method, bufferBytes } = this.#options;
+  head(head: ResponseHead, length: BodyLength, method: string): void {
+    const scrubber = this.#scrubber;
     if (scrubber.empty) {
       this.#begin(head, length === 0 ? undefined : length);
       return;
@@ -66,13 +76,13 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
       this.#begin(scrubbed, undefined);
       return;
     }
-    const plan = planResponseBody({ method }, head, length, { bufferBytes });
+    const plan = planResponseBody({ method }, head, length, { bufferBytes: this.#bufferBytes });
     if (plan.kind === "none") {
       this.#begin(scrubbed, length);
       return;
     }
     if (plan.kind === "refuse") {
-      this.#options.onFault(plan.code, "content coding");
+      this.#owner.onAnswerFault(plan.code, "content coding");
       return;
     }
     this.#coded = plan.codings.length > 0;
@@ -95,14 +105,12 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
       if (this.#originalBytes > this.#holdBytes) this.#beginStreamed(this.#heldHead);
       else if (this.#coded) this.#original.push(content);
     }
-    if (!this.#rewrite.push(content)) this.#options.onHeld();
+    if (!this.#rewrite.push(content)) this.#owner.onAnswerHeld();
   }
 
   end(trailers: readonly Field[]): void {
     this.#trailers =
-      trailers.length > 0 && !this.#options.scrubber.empty
-        ? this.#options.scrubber.scrubFields(trailers, this)
-        : trailers;
+      trailers.length > 0 && !this.#scrubber.empty ? this.#scrubber.scrubFields(trailers, this) : trailers;
     if (this.#rewrite === undefined) this.#finish();
     else this.#rewrite.end();
   }
@@ -117,7 +125,7 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
   // ---- ScrubSession
 
   get carried(): ReadonlySet<string> {
-    this.#carried ??= new Set(this.#options.carried.map((use) => use.secret));
+    this.#carried ??= new Set(this.#substituted.map((use) => use.secret));
     return this.#carried;
   }
 
@@ -134,7 +142,7 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
     }
     this.#sendOn(bytes);
     // A rewrite with codings works in its own turns.
-    if (this.#rewrite?.ownTurns && !this.#options.client.flush()) this.#rewrite.hold();
+    if (this.#rewrite?.ownTurns && !this.#client.flush()) this.#rewrite.hold();
   }
 
   onRewriteEnd(): void {
@@ -157,7 +165,7 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
   }
 
   onRewriteDrain(): void {
-    this.#options.onDrained();
+    this.#owner.onAnswerDrained();
   }
 
   /** The client can take more. */
@@ -166,7 +174,7 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
   }
 
   onRewriteFault(fault: RewriteFault): void {
-    this.#options.onFault(
+    this.#owner.onAnswerFault(
       "upstream-malformed",
       fault === "too-large" ? "the answer decodes to more than the bound" : "content coding",
     );
@@ -176,9 +184,8 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
 
   #begin(head: ResponseHead, length: BodyLength | undefined): void {
     this.begun = true;
-    const note = this.#options.note?.();
-    const noted = note === undefined ? head : { ...head, fields: [...head.fields, makeField("Keyswap-Note", note)] };
-    this.#options.client.sendHead(noted, length);
+    const note = this.#owner.note;
+    this.#client.sendHead(note === undefined ? head : withNote(head, note), length);
   }
 
   /** The length is not known any more; what was held goes out. */
@@ -194,12 +201,12 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
 
   #sendOn(bytes: Buffer): void {
     this.sentBytes += bytes.length;
-    this.#options.client.sendData(bytes);
+    this.#client.sendData(bytes);
   }
 
   #finish(): void {
-    this.#options.client.sendEnd(this.#trailers);
-    this.#options.onEnd();
+    this.#client.sendEnd(this.#trailers);
+    this.#owner.onAnswerSent();
   }
 }
 

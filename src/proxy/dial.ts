@@ -145,7 +145,6 @@ export class Dialler {
       settle();
       this.#sessions.delete(key);
       socket.destroy();
-      plain.destroy();
       reject(limit.aborted ? limit.reason : tlsFailure(socket, authority, error));
     };
     const abort = () => fail();

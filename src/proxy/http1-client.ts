@@ -158,7 +158,9 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
     const routing = this.#owner.route(head);
     switch (routing.kind) {
       case "exchange": {
-        const exchange = new Exchange(this.#services, routing.route, this, head, routing.target, length);
+        const { target } = routing;
+        const routed = target === head.target ? head : { ...head, target };
+        const exchange = new Exchange(this.#services, routing.route, this, routed, length);
         this.#exchange = exchange;
         exchange.begin();
         break;

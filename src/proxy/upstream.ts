@@ -23,6 +23,8 @@ export interface UpstreamListener {
 
 /** Sends one request. After `sendEnd` and the answer's end it must not be used again; it goes back to its pool by itself. */
 export interface UpstreamStream {
+  /** Takes the leg for one request; before anything else. */
+  begin(listener: UpstreamListener): void;
   sendHead(head: RequestHead, target: string, length: BodyLength): void;
   sendData(content: Buffer): void;
   sendEnd(trailers: readonly Field[]): void;
