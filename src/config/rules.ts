@@ -27,6 +27,12 @@ export function checkRules(
       problem: "keyswap start runs its own Secret API; leave this out, or use keyswap proxy",
     });
   }
+  if (config.databaseUrl !== undefined && config.masterKey === undefined) {
+    faults.push({
+      name: nameOf("databaseUrl"),
+      problem: `needs ${variableName("masterKey")} as well: a key made here would not be the other replicas'`,
+    });
+  }
   faults.push(...findClashes(config, command, nameOf));
   return faults;
 }

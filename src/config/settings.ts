@@ -65,7 +65,8 @@ export const settings = {
     schema: values.listenAddress,
     description: "The proxy port. Port 0 takes a free one; the ready line says which.",
     example: "127.0.0.1:8080",
-    fallback: "127.0.0.1:8080",
+    fallback: ({ command }) => (command === "run" ? "127.0.0.1:0" : "127.0.0.1:8080"),
+    fallbackText: "`127.0.0.1:8080` (a private one of `keyswap run`: any free port)",
     part: "proxy",
   },
   proxyUrl: {
@@ -100,15 +101,16 @@ export const settings = {
     schema: values.listenAddress,
     description: "The Secret API (under `/api`) and the console.",
     example: "127.0.0.1:8181",
-    fallback: "127.0.0.1:8181",
+    fallback: ({ command }) => (command === "run" ? "127.0.0.1:0" : "127.0.0.1:8181"),
+    fallbackText: "`127.0.0.1:8181` (a private one of `keyswap run`: any free port)",
     part: "api",
   },
   adminListen: {
     schema: values.listenAddressOrOff,
     description: "`/healthz`, `/readyz` and `/metrics`; `off` switches them off.",
     example: "127.0.0.1:8182",
-    fallback: ({ command }) => (command === "api" ? "127.0.0.1:8183" : "127.0.0.1:8182"),
-    fallbackText: "`127.0.0.1:8182` (`keyswap api`: `127.0.0.1:8183`)",
+    fallback: ({ command }) => (command === "run" ? "off" : command === "api" ? "127.0.0.1:8183" : "127.0.0.1:8182"),
+    fallbackText: "`127.0.0.1:8182` (`keyswap api`: `127.0.0.1:8183`; `keyswap run`: off)",
     part: "both",
   },
   apiKey: {
@@ -275,6 +277,14 @@ export const settings = {
     description: "Responses carry `keyswap-note` with the reasons why placeholders were not substituted.",
     example: "on",
     fallback: "off",
+    part: "proxy",
+  },
+  drainMs: {
+    schema: values.integer(0, 3_600_000),
+    description: "How long running exchanges and tunnels may go on after SIGTERM, in milliseconds.",
+    example: "25000",
+    // Below the 10 s after which container engines kill.
+    fallback: "8000",
     part: "proxy",
   },
   logLevel: {

@@ -5,7 +5,8 @@ import { z } from "zod";
 import { type Cidr, parseCidr } from "../core/authority/ip.ts";
 import { type HostPattern, parseHostPattern } from "../core/authority/pattern.ts";
 import { type EgressPattern, parseEgressPattern } from "../core/authority/policy.ts";
-import type { Location, Surface } from "../core/grants.ts";
+import type { Location } from "../core/grants.ts";
+import { parseLocation } from "../core/location.ts";
 import { SecretValue } from "../core/secret-value.ts";
 
 /** Where to listen. Port 0 takes a free one. */
@@ -166,13 +167,10 @@ export const cidrs = listOf<Cidr>((entry) => {
   return cidr === undefined ? `${quote(entry)} is not an address range in CIDR form` : { ok: cidr };
 });
 
-const surfaceNames: readonly Surface[] = ["header", "basic", "path", "query", "body", "base64"];
-
-/** Where a secret without `locations` may be written: whole surfaces. */
+/** Where a secret without `locations` may be written. */
 export const surfaces = listOf<Location>((entry) => {
-  const surface = surfaceNames.find((name) => name === entry);
-  if (surface === undefined) return `${quote(entry)} is no surface; there are ${surfaceNames.join(", ")}`;
-  return { ok: { surface, part: undefined } };
+  const outcome = parseLocation(entry);
+  return outcome.kind === "location" ? { ok: outcome.location } : `${quote(entry)} is no surface: ${outcome.detail}`;
 });
 
 export const auditTarget = parsed<AuditTarget>((given) => {
@@ -185,10 +183,9 @@ const MASTER_KEY_BYTES = 32;
 export const masterKeys = parsed<readonly MasterKey[]>((given) => {
   const keys: MasterKey[] = [];
   for (const entry of splitList(given)) {
-    const [, id, encoded] = /^([A-Za-z0-9_-]{1,64}):([A-Za-z0-9+/]+={0,2})$/.exec(entry) ?? [];
+    const [, id, encoded] = /^([A-Za-z0-9._-]{1,64}):([A-Za-z0-9+/_-]+={0,2})$/.exec(entry) ?? [];
     const bytes = Buffer.from(encoded ?? "", "base64");
-    // The round trip refuses what Buffer would read leniently.
-    if (id === undefined || bytes.length !== MASTER_KEY_BYTES || bytes.toString("base64") !== encoded) {
+    if (id === undefined || bytes.length !== MASTER_KEY_BYTES) {
       return `entry ${keys.length + 1} is not an id, a colon and 32 bytes in base64`;
     }
     if (keys.some((key) => key.id === id)) return `the id of entry ${keys.length + 1} stands there twice`;

@@ -12,7 +12,7 @@ export interface Readiness {
 export interface AdminServerOptions {
   readonly host: string;
   readonly port: number;
-  readonly readiness: () => Readiness;
+  readonly readiness: () => Readiness | Promise<Readiness>;
 }
 
 /** Probes are small; whoever sends more is no probe. */
@@ -35,8 +35,10 @@ export class AdminServer {
         return answer(response, 405, { status: "method not allowed" });
       if (path === "/healthz") return answer(response, 200, { status: "ok" });
       if (path !== "/readyz") return answer(response, 404, { status: "not found" });
-      const { ready, reason } = options.readiness();
-      return answer(response, ready ? 200 : 503, { status: ready ? "ready" : "not ready", reason });
+      return void (async () => options.readiness())().then(
+        ({ ready, reason }) => answer(response, ready ? 200 : 503, { status: ready ? "ready" : "not ready", reason }),
+        () => answer(response, 503, { status: "not ready", reason: "readiness could not be found out" }),
+      );
     });
     server.unref();
     return new Promise((resolve, reject) => {

@@ -1,0 +1,110 @@
+// How commands reach the Secret API: the one that KEYSWAP_SECRET_API_URL names, else the keyswap that runs on the data
+// folder, else the data folder itself, on which the API is opened for the command's time.
+
+import type { Command } from "commander";
+import { loadConfig } from "../config/load.ts";
+import type { Config, SettingKey } from "../config/settings.ts";
+import type { SecretValue } from "../core/secret-value.ts";
+import { ApiClient } from "./api-client.ts";
+import { type Cli, CliError } from "./command.ts";
+import { DataFolder, type RunRecord } from "./data-folder.ts";
+import { DataLock } from "./data-lock.ts";
+import { addSettingFlags, type Flags } from "./setting-flags.ts";
+
+export interface ApiAccess {
+  readonly client: ApiClient;
+  /** Opened for this command alone: there is no proxy beside it. */
+  readonly isPassing: boolean;
+}
+
+const clientSettings: readonly SettingKey[] = [
+  "dataDir",
+  "secretApiUrl",
+  "apiKey",
+  "masterKey",
+  "certsDir",
+  "proxyUrl",
+];
+
+/** The settings that a command needs to reach the API. */
+export function defineClientFlags(command: Command): Flags {
+  const flags = addSettingFlags(command, (key) => clientSettings.includes(key));
+  return flags;
+}
+
+export async function withApi(cli: Cli, flags: Flags, use: (api: ApiAccess) => void | Promise<void>): Promise<void> {
+  const config = await loadConfig({ command: "client", flags, env: cli.env });
+  const remote = await findRunningApi(config);
+  if (remote !== undefined) {
+    const client = new ApiClient(remote.url, remote.key);
+    try {
+      await use({ client, isPassing: false });
+    } finally {
+      client.close();
+    }
+    return;
+  }
+  await withPassingApi(config, use);
+}
+
+export interface RunningApi {
+  readonly url: string;
+  readonly key: SecretValue;
+}
+
+/** Undefined where none is configured and none runs on the data folder. */
+export async function findRunningApi(config: Config): Promise<RunningApi | undefined> {
+  const folder = DataFolder.open(config.dataDir);
+  const key = () => {
+    const found = config.apiKey ?? folder.readKey("api-key");
+    if (found !== undefined) return found;
+    throw new CliError(
+      2,
+      `there is no API key: KEYSWAP_API_KEY is not set and ${folder.pathOf("api-key")} does not exist`,
+    );
+  };
+  if (config.secretApiUrl !== undefined) return { url: config.secretApiUrl, key: key() };
+  const record = await findRunRecord(folder);
+  return record === undefined ? undefined : { url: record.api, key: key() };
+}
+
+const START_WAIT_MS = 10_000;
+const POLL_MS = 50;
+
+/** The lock, not the record, says whether one runs: a killed one leaves its record behind, never its lock. */
+async function findRunRecord(folder: DataFolder): Promise<RunRecord | undefined> {
+  for (let waitedMs = 0; waitedMs < START_WAIT_MS; waitedMs += POLL_MS) {
+    {
+      using lock = DataLock.tryAcquire(folder.path);
+      if (lock !== undefined) return undefined;
+    }
+    const record = folder.readRunRecord();
+    if (record !== undefined) return record;
+    // It is starting or draining.
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+  throw new CliError(1, `a keyswap runs on ${folder.path} but does not become ready`);
+}
+
+async function withPassingApi(config: Config, use: (api: ApiAccess) => void | Promise<void>): Promise<void> {
+  // The server's parts are loaded only here.
+  const [{ openApiService }, { apiOptionsFor }, { configuredProxyUrl }, { createLogging }] = await Promise.all([
+    import("./api-service.ts"),
+    import("./api-options.ts"),
+    import("./compose.ts"),
+    import("../telemetry/logger.ts"),
+  ]);
+  const logging = createLogging({ level: "error" });
+  const folder = DataFolder.open(config.dataDir);
+  const options = apiOptionsFor(config, folder);
+  const listen = { host: "127.0.0.1", port: 0 };
+  const service = await openApiService({ ...options, listen, proxyUrl: configuredProxyUrl(config) }, logging.logger);
+  const client = new ApiClient(service.url, config.apiKey ?? folder.openKey("api-key"));
+  try {
+    await use({ client, isPassing: true });
+  } finally {
+    client.close();
+    await service.close();
+    await logging.flush();
+  }
+}

@@ -1,0 +1,20 @@
+// What the Secret API needs, from the configuration and the data folder's keys.
+
+import { join } from "node:path";
+import type { Config } from "../config/settings.ts";
+import type { ApiServiceOptions } from "./api-service.ts";
+import type { DataFolder } from "./data-folder.ts";
+
+/** Keys that are neither configured nor in the folder are made there. Throws CliError where that cannot be. */
+export function apiOptionsFor(config: Config, folder: DataFolder): ApiServiceOptions {
+  const masterKeys = config.masterKey?.map(({ id, key }) => `${id}:${key.reveal().toString("base64")}`).join(",");
+  return {
+    databasePath: folder.databasePath,
+    masterKeys: masterKeys ?? folder.openMasterKey(),
+    apiKey: (config.apiKey ?? folder.openKey("api-key")).reveal().toString("utf8"),
+    proxyKey: (config.proxyKey ?? folder.openKey("proxy-key")).reveal().toString("utf8"),
+    listen: config.apiListen,
+    proxyUrl: config.proxyUrl,
+    caPath: join(config.certsDir, "ca.pem"),
+  };
+}

@@ -1,0 +1,80 @@
+// The Secret API on its store, as one thing to open and close. Runs in a worker thread under `keyswap start`, else in the
+// command's own.
+
+import { readFileSync } from "node:fs";
+import { createSecretApi } from "../api/server.ts";
+import { openStore } from "../store/open.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { type Address, formatAddress } from "./address.ts";
+import { startStep } from "./start-failure.ts";
+
+/** Plain data: it crosses to the worker thread. */
+export interface ApiServiceOptions {
+  readonly databasePath: string;
+  /** `id:base64,…` */
+  readonly masterKeys: string;
+  readonly apiKey: string;
+  readonly proxyKey: string;
+  readonly listen: Address;
+  /** Undefined: told later, once the proxy listens. */
+  readonly proxyUrl: string | undefined;
+  readonly caPath: string;
+}
+
+export interface ApiService {
+  /** With `/api`. */
+  readonly url: string;
+  setProxyUrl(url: string): void;
+  close(): Promise<void>;
+}
+
+/** Throws CliError. */
+export async function openApiService(options: ApiServiceOptions, logger: Logger): Promise<ApiService> {
+  let { proxyUrl } = options;
+  const store = await startStep(`the database ${options.databasePath}`, "KEYSWAP_DATA_DIR", () =>
+    openStore({ path: options.databasePath, masterKeys: options.masterKeys }),
+  );
+  try {
+    const api = await createSecretApi({
+      store,
+      apiKey: options.apiKey,
+      proxyKey: options.proxyKey,
+      proxyUrl: () => proxyUrl ?? "http://127.0.0.1",
+      caCertificate: () => readCertificate(options.caPath),
+      logger,
+    });
+    const { host, port } = options.listen;
+    try {
+      const { url } = await startStep(
+        `the Secret API's port ${formatAddress(options.listen)}`,
+        "KEYSWAP_API_LISTEN",
+        () => api.listen(host, port),
+      );
+      return {
+        url,
+        setProxyUrl: (known) => {
+          proxyUrl = known;
+        },
+        close: async () => {
+          await api.close();
+          await store.close();
+        },
+      };
+    } catch (error) {
+      await api.close();
+      throw error;
+    }
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+/** Read each time: the CA may be made, or put there, after the API has started. */
+function readCertificate(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}

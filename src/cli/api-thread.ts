@@ -1,0 +1,69 @@
+// The proxy's side of the API's worker thread.
+
+import { Worker } from "node:worker_threads";
+import type { LogLevel } from "../telemetry/logger.ts";
+import type { ApiService, ApiServiceOptions } from "./api-service.ts";
+import { CliError } from "./command.ts";
+import { type StartFailure, toCliError } from "./start-failure.ts";
+
+export interface ApiThreadData {
+  readonly service: ApiServiceOptions;
+  readonly logLevel: LogLevel;
+}
+
+export type ToApiThread = { readonly type: "proxy-url"; readonly url: string } | { readonly type: "close" };
+
+export type FromApiThread =
+  | { readonly type: "ready"; readonly url: string }
+  | { readonly type: "failed"; readonly failure: StartFailure }
+  | { readonly type: "closed" };
+
+export interface ApiThread extends ApiService {
+  /** Rejects when the thread ends without having been closed. */
+  readonly failed: Promise<never>;
+}
+
+const CLOSE_MS = 5_000;
+
+/** Resolves when the API listens. Throws CliError. */
+export async function startApiThread(data: ApiThreadData): Promise<ApiThread> {
+  // Under the name it has here: `.ts` in a clone, `.js` in the package.
+  const file = import.meta.url.replace(/api-thread(\.[jt]s)$/, "api-worker$1");
+  const worker = new Worker(new URL(file), { workerData: data, name: "secret-api" });
+  const ended = new Promise<Error>((resolve) => {
+    worker.on("error", (error) =>
+      resolve(error instanceof Error ? error : new Error("the Secret API's thread failed")),
+    );
+    worker.on("exit", () => resolve(new Error("the Secret API's thread ended")));
+  });
+  const failed = ended.then((error): never => {
+    throw new CliError(1, `the Secret API failed: ${error.message}`, { cause: error });
+  });
+  // Whoever listens later still hears of it; nobody has to.
+  failed.catch(() => {});
+  const send = (message: ToApiThread) => worker.postMessage(message);
+  const first = await Promise.race([nextMessage(worker), failed]);
+  if (first.type !== "ready") {
+    await worker.terminate();
+    throw first.type === "failed" ? toCliError(first.failure) : new CliError(1, "the Secret API ended at its start");
+  }
+  return {
+    url: first.url,
+    failed,
+    setProxyUrl: (url) => send({ type: "proxy-url", url }),
+    close: async () => {
+      send({ type: "close" });
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise((resolve) => {
+        timer = setTimeout(resolve, CLOSE_MS);
+      });
+      await Promise.race([ended, late]);
+      clearTimeout(timer);
+      await worker.terminate();
+    },
+  };
+}
+
+function nextMessage(worker: Worker): Promise<FromApiThread> {
+  return new Promise((resolve) => worker.once("message", resolve));
+}

@@ -1,0 +1,137 @@
+// The only wiring: which parts a service is made of, in which order they open and close.
+//
+//   start   lock ─► CA, keys ─► API (worker thread) ─► proxy-part.ts ─► admin ─► run.json
+//   proxy           CA, key ──────────────────────────► proxy-part.ts ─► admin
+//   api     lock ─► keys ─► API (api-service.ts) ──────────────────────► admin ─► run.json
+//
+// Invariants: parts close in reverse order, so the API outlives the proxy's drain and the audit is flushed after it;
+// what fails to open closes what was opened before it; a start that fails changes nothing that was there.
+
+import { existsSync } from "node:fs";
+import { type Config, variableName } from "../config/settings.ts";
+import { AdminServer, type Readiness } from "../telemetry/admin-server.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { formatAddress, parseAddress, reachable } from "./address.ts";
+import { apiOptionsFor } from "./api-options.ts";
+import { CliError } from "./command.ts";
+import { DataFolder, type RunRecord } from "./data-folder.ts";
+import { lockDataFolder } from "./data-lock.ts";
+import { type Assembly, assembled, type Service } from "./service.ts";
+import { startStep } from "./start-failure.ts";
+
+const never = new Promise<never>(() => {});
+
+function newAssembly(): Assembly & AsyncDisposable {
+  const stack = new AsyncDisposableStack();
+  return { stack, drain: { graceMs: 0 }, listening: [], [Symbol.asyncDispose]: () => stack.disposeAsync() };
+}
+
+/**
+ * The API and the proxy in one process. A `shared` one has the data folder for itself and is found there by other
+ * commands; several that are not may stand beside each other.
+ */
+export async function composeStart(config: Config, logger: Logger, options: { shared: boolean }): Promise<Service> {
+  refuseUnsupported(config);
+  await using assembly = newAssembly();
+  const folder = DataFolder.open(config.dataDir);
+  if (options.shared) assembly.stack.use(lockDataFolder(folder));
+  const [{ openCertificateAuthority, openProxyPart }, { startApiThread }] = await Promise.all([
+    import("./proxy-part.ts"),
+    import("./api-thread.ts"),
+  ]);
+  // The CA first: the API hands out its certificate.
+  const ca = await openCertificateAuthority(config);
+  const apiOptions = apiOptionsFor(config, folder);
+  const api = await startApiThread({ service: apiOptions, logLevel: config.logLevel });
+  assembly.stack.defer(() => api.close());
+  assembly.listening.push(parseAddress(new URL(api.url).host));
+  const proxy = await openProxyPart(assembly, {
+    config,
+    logger,
+    ca,
+    apiUrl: localUrl(api.url),
+    proxyKey: apiOptions.proxyKey,
+  });
+  const proxyAddress = formatAddress(reachable(parseAddress(proxy.address)));
+  api.setProxyUrl(config.proxyUrl ?? `http://${proxyAddress}`);
+  const admin = await openAdmin(assembly, config, proxy.readiness);
+  if (options.shared) publish(assembly, folder, { pid: process.pid, api: localUrl(api.url), proxy: proxyAddress });
+  return assembled(assembly, { proxy: proxy.address, api: api.url, ...admin, ca: ca.certificatePath }, api.failed);
+}
+
+/** The proxy alone, against a Secret API elsewhere. */
+export async function composeProxy(config: Config, logger: Logger): Promise<Service> {
+  refuseUnsupported(config);
+  // The rules of the configuration have asked for it.
+  const apiUrl = config.secretApiUrl!;
+  const proxyKey = config.proxyKey ?? DataFolder.open(config.dataDir).readKey("proxy-key");
+  if (proxyKey === undefined) {
+    throw new CliError(2, `${variableName("proxyKey")} is not set, and there is no proxy-key in ${config.dataDir}`, {
+      hint: "It is the credential with which this proxy resolves values at the Secret API: give it the API's own.",
+    });
+  }
+  await using assembly = newAssembly();
+  const { openCertificateAuthority, openProxyPart } = await import("./proxy-part.ts");
+  const ca = await openCertificateAuthority(config);
+  const key = proxyKey.reveal().toString("utf8");
+  const proxy = await openProxyPart(assembly, { config, logger, ca, apiUrl, proxyKey: key });
+  const admin = await openAdmin(assembly, config, proxy.readiness);
+  return assembled(assembly, { proxy: proxy.address, ...admin, ca: ca.certificatePath }, never);
+}
+
+/** The Secret API alone; it needs only the CA's certificate, and that not at once. */
+export async function composeApi(config: Config, logger: Logger): Promise<Service> {
+  refuseUnsupported(config);
+  await using assembly = newAssembly();
+  const folder = DataFolder.open(config.dataDir);
+  assembly.stack.use(lockDataFolder(folder));
+  const { openApiService } = await import("./api-service.ts");
+  const options = apiOptionsFor(config, folder);
+  const api = await openApiService({ ...options, proxyUrl: options.proxyUrl ?? configuredProxyUrl(config) }, logger);
+  assembly.stack.defer(() => api.close());
+  const hasCa = existsSync(options.caPath);
+  if (!hasCa)
+    logger.warn({ path: options.caPath }, "there is no CA certificate yet: sandboxes are told none until it is there");
+  const admin = await openAdmin(assembly, config, () => ({ ready: true }));
+  publish(assembly, folder, { pid: process.pid, api: localUrl(api.url) });
+  return assembled(assembly, { api: api.url, ...admin, ...(hasCa ? { ca: options.caPath } : {}) }, never);
+}
+
+/** Where the proxy of this configuration would be reached, whether or not it runs. */
+export function configuredProxyUrl(config: Config): string {
+  return config.proxyUrl ?? `http://${formatAddress(reachable(config.proxyListen))}`;
+}
+
+async function openAdmin(
+  assembly: Assembly,
+  { adminListen }: Config,
+  readiness: () => Readiness | Promise<Readiness>,
+): Promise<{ readonly admin?: string }> {
+  if (adminListen === undefined) return {};
+  const where = `the admin port ${formatAddress(adminListen)}`;
+  const open = () => AdminServer.listen({ ...adminListen, readiness });
+  const admin = await startStep(where, variableName("adminListen"), open);
+  assembly.stack.defer(() => admin.close());
+  assembly.listening.push(admin.address);
+  return { admin: formatAddress(admin.address) };
+}
+
+/** Lets other commands find this service. Withdrawn first of all when it closes. */
+function publish(assembly: Assembly, folder: DataFolder, record: RunRecord): void {
+  folder.writeRunRecord(record);
+  assembly.stack.defer(() => folder.removeRunRecord());
+}
+
+/** An API's URL as this machine reaches it, also where it listens on all addresses. */
+function localUrl(text: string): string {
+  const url = new URL(text);
+  const { host } = reachable(parseAddress(url.host));
+  return text.replace(url.hostname, host.includes(":") ? `[${host}]` : host);
+}
+
+/** Settings whose part is not there yet would otherwise be ignored in silence. */
+function refuseUnsupported(config: Config): void {
+  const keys = ["tlsListen", "httpListen", "dnsListen", "upstreamProxy", "databaseUrl"] as const;
+  const given = keys.filter((key) => config[key] !== undefined).map(variableName);
+  if (given.length > 0) throw new CliError(2, `${given.join(", ")}: not supported by this version`);
+}

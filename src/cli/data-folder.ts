@@ -1,0 +1,144 @@
+// The data folder: its layout, and the keys that are made there on the first start.
+//
+//   keyswap.db   SQLite            api-key, proxy-key, master-key   made once, 0600, never overwritten
+//   lock         see data-lock.ts  run.json                         where the running keyswap is reached
+//   audit.jsonl  the audit log
+
+import { randomBytes } from "node:crypto";
+import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { SecretValue } from "../core/secret-value.ts";
+import { CliError } from "./command.ts";
+
+export type KeyFile = "api-key" | "proxy-key";
+
+/** How a running keyswap is reached: `run.json`. */
+export interface RunRecord {
+  readonly pid: number;
+  /** With `/api`. */
+  readonly api: string;
+  /** Absent where only the API runs. */
+  readonly proxy?: string;
+}
+
+export class DataFolder {
+  readonly path: string;
+
+  private constructor(path: string) {
+    this.path = path;
+  }
+
+  /** Makes the folder where it is missing, for its owner alone. */
+  static open(path: string): DataFolder {
+    try {
+      mkdirSync(path, { recursive: true, mode: 0o700 });
+    } catch (error) {
+      throw new CliError(2, `the data folder ${path} cannot be made (${codeOf(error)})`, {
+        hint: "Set KEYSWAP_DATA_DIR to a folder that can be written.",
+        cause: error,
+      });
+    }
+    return new DataFolder(path);
+  }
+
+  get databasePath(): string {
+    return join(this.path, "keyswap.db");
+  }
+
+  pathOf(name: KeyFile | "master-key" | "run.json"): string {
+    return join(this.path, name);
+  }
+
+  /** The key in this file, or undefined where there is no such file. */
+  readKey(name: KeyFile): SecretValue | undefined {
+    const text = this.#read(name);
+    return text === undefined ? undefined : new SecretValue(name, text);
+  }
+
+  /** The key in this file, made now where there is none. */
+  openKey(name: KeyFile): SecretValue {
+    return new SecretValue(
+      name,
+      this.#open(name, () => randomBytes(32).toString("base64url")),
+    );
+  }
+
+  /** `id:base64`. Refuses to make one for a database that was encrypted with another. */
+  openMasterKey(): string {
+    const name = "master-key";
+    // In this order: somebody who starts at the same time writes the key before the database.
+    const isOld = existsSync(this.databasePath);
+    if (isOld && this.#read(name) === undefined) {
+      throw new CliError(2, `there is a database but no master key: ${this.pathOf(name)} is missing`, {
+        hint: "Put that file back, or set KEYSWAP_MASTER_KEY; without its key the database's values cannot be read.\nNothing was changed.",
+      });
+    }
+    return this.#open(name, () => `k${Date.now().toString(36)}:${randomBytes(32).toString("base64")}`);
+  }
+
+  writeRunRecord(record: RunRecord): void {
+    const path = this.pathOf("run.json");
+    writeFileSync(`${path}.new`, `${JSON.stringify(record)}\n`, { mode: 0o600 });
+    renameSync(`${path}.new`, path);
+  }
+
+  removeRunRecord(): void {
+    rmSync(this.pathOf("run.json"), { force: true });
+  }
+
+  readRunRecord(): RunRecord | undefined {
+    try {
+      const record: unknown = JSON.parse(readFileSync(this.pathOf("run.json"), "utf8"));
+      if (typeof record !== "object" || record === null) return undefined;
+      const { pid, api, proxy } = record as Record<string, unknown>; // each is checked on the next line
+      if (typeof pid !== "number" || typeof api !== "string") return undefined;
+      return typeof proxy === "string" ? { pid, api, proxy } : { pid, api };
+    } catch {
+      return undefined;
+    }
+  }
+
+  #open(name: KeyFile | "master-key", make: () => string): string {
+    const known = this.#read(name);
+    if (known !== undefined) return known;
+    // Complete before it has its name, and linked, not renamed: whoever comes first wins and nobody overwrites.
+    const draft = join(this.path, `.${name}.${randomBytes(6).toString("hex")}`);
+    try {
+      writeFileSync(draft, `${make()}\n`, { mode: 0o600, flag: "wx", flush: true });
+      linkSync(draft, this.pathOf(name));
+    } catch (error) {
+      if (codeOf(error) !== "EEXIST") {
+        throw new CliError(2, `${this.pathOf(name)} cannot be written (${codeOf(error)})`, {
+          hint: "Set KEYSWAP_DATA_DIR to a folder that can be written.",
+          cause: error,
+        });
+      }
+    } finally {
+      rmSync(draft, { force: true });
+    }
+    const made = this.#read(name);
+    if (made === undefined) throw new CliError(1, `${this.pathOf(name)} vanished right after it was made`);
+    return made;
+  }
+
+  #read(name: KeyFile | "master-key"): string | undefined {
+    const path = this.pathOf(name);
+    let text: string;
+    try {
+      text = readFileSync(path, "utf8").trim();
+    } catch (error) {
+      if (codeOf(error) === "ENOENT") return undefined;
+      throw new CliError(2, `${path} cannot be read (${codeOf(error)})`, {
+        hint: "Give its owner and permissions back, or set the variable instead. Nothing was changed.",
+        cause: error,
+      });
+    }
+    if (text === "") throw new CliError(2, `${path} is empty`, { hint: "Put the key back. Nothing was changed." });
+    return text;
+  }
+}
+
+/** The errno of a failed system call, or a stand-in. */
+export function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "unknown error";
+}

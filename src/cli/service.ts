@@ -1,0 +1,42 @@
+// A running service, as `serve` and `run` hold it.
+
+/** As the ready line tells them. */
+export interface ServiceAddresses {
+  readonly proxy?: string;
+  readonly api?: string;
+  readonly admin?: string;
+  readonly ca?: string;
+}
+
+export interface Service {
+  readonly addresses: ServiceAddresses;
+  /** Rejects when a part ends by itself; never resolves. */
+  readonly failed: Promise<never>;
+  /** Drains for `graceMs` at most, then closes everything. */
+  close(graceMs: number): Promise<void>;
+}
+
+/** What the parts of one service share while it is put together. */
+export interface Assembly {
+  /** Closes in reverse order; moved out of reach of a failing start once everything is open. */
+  readonly stack: AsyncDisposableStack;
+  /** How long the proxy may drain; set just before closing. */
+  readonly drain: { graceMs: number };
+  /** Grows as listeners come; the dialler refuses to reach any of them. */
+  readonly listening: { readonly host: string; readonly port: number }[];
+}
+
+/** The service made of an assembly in which everything is open. */
+export function assembled(assembly: Assembly, addresses: ServiceAddresses, failed: Promise<never>): Service {
+  const stack = assembly.stack.move();
+  let closed: Promise<void> | undefined;
+  return {
+    addresses,
+    failed,
+    close: (graceMs) => {
+      assembly.drain.graceMs = graceMs;
+      closed ??= stack.disposeAsync();
+      return closed;
+    },
+  };
+}

@@ -1,0 +1,79 @@
+// What a command's programs have to trust: files with keyswap's CA alone for the variables that add to a program's
+// roots, with the usual roots and the CA for those that replace them.
+
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { getCACertificates } from "node:tls";
+
+/** Add to the roots: Node, Bun, Deno. */
+const addingVariables = ["NODE_EXTRA_CA_CERTS", "DENO_CERT"] as const;
+
+/** Replace the roots: OpenSSL and whoever follows it (Python, Ruby, Go, PHP …), requests, curl, git, pip, … */
+const replacingVariables = [
+  "SSL_CERT_FILE",
+  "REQUESTS_CA_BUNDLE",
+  "CURL_CA_BUNDLE",
+  "GIT_SSL_CAINFO",
+  "PIP_CERT",
+  "AWS_CA_BUNDLE",
+  "CARGO_HTTP_CAINFO",
+  "NIX_SSL_CERT_FILE",
+  "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+] as const;
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+export interface TrustBundle extends Disposable {
+  /** Variables that point at the bundle's files. */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/**
+ * Writes the files to a folder of its own, which is removed with the bundle. What the variables named before stays
+ * trusted: a company's own CA, for one.
+ */
+export function makeTrustBundle(caPem: string, before: Environment): TrustBundle {
+  const folder = mkdtempSync(join(tmpdir(), "keyswap-trust-"));
+  const write = (name: string, certificates: readonly string[]) => {
+    const path = join(folder, name);
+    writeFileSync(path, `${[...new Set(certificates)].join("\n")}\n`, { mode: 0o600 });
+    return path;
+  };
+  const ca = readCertificates(caPem);
+  const adding = write("ca.pem", [...ca, ...namedBefore(before, addingVariables)]);
+  const replacing = write("roots.pem", [
+    ...ca,
+    ...namedBefore(before, [...addingVariables, ...replacingVariables]),
+    ...systemRoots(),
+  ]);
+  const env: Record<string, string> = {};
+  for (const name of addingVariables) env[name] = adding;
+  for (const name of replacingVariables) env[name] = replacing;
+  return { env, [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }) };
+}
+
+/** The machine's own roots; where it has none that can be found, those that come with Node. */
+function systemRoots(): readonly string[] {
+  const roots = getCACertificates("system");
+  return (roots.length > 0 ? roots : getCACertificates("bundled")).flatMap(readCertificates);
+}
+
+function namedBefore(before: Environment, names: readonly string[]): readonly string[] {
+  return names.flatMap((name) => {
+    const path = before[name];
+    if (path === undefined || path === "") return [];
+    try {
+      return readCertificates(readFileSync(path, "utf8"));
+    } catch {
+      // Programs that are pointed at a missing file have their own ways; here it has nothing to add.
+      return [];
+    }
+  });
+}
+
+function readCertificates(pem: string): readonly string[] {
+  return (
+    pem.replaceAll("\r", "").match(/-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+-----END CERTIFICATE-----/g) ?? []
+  );
+}
