@@ -133,6 +133,8 @@ async function finishPair(dir: string, key: string, certificatePath: string): Pr
   }
   try {
     await place(draft, certificatePath);
+    // Whoever else finishes this pair finds no draft then, and the certificate in its place.
+    await unlink(draft).catch(() => undefined);
   } catch (error) {
     if (errnoOf(error) !== "ENOENT") throw unwritable(dir, error);
   }
