@@ -8,17 +8,22 @@ export type CutEdges =
   /** multipart/byteranges: each part says for itself. */
   | { readonly kind: "byteranges" };
 
-/** Of a 206. Other units than bytes are of the application: what they cut are whole things. */
+/**
+ * Whether a 206 is cut out of bytes. Other units are of the application, as is a 206 that says nothing of a range: what
+ * they hold are whole things.
+ */
 export function isBytePart(fields: readonly Field[]): boolean {
-  const range = findField(fields, "content-range");
-  return range === undefined || /^\s*bytes\b/i.test(range.value);
+  return isByteRanges(fields) || /^\s*bytes\b/i.test(findField(fields, "content-range")?.value ?? "");
 }
 
 export function edgesOf(fields: readonly Field[]): CutEdges {
-  const type = findField(fields, "content-type")?.value;
-  if (type !== undefined && /^\s*multipart\/byteranges\b/i.test(type)) return { kind: "byteranges" };
+  if (isByteRanges(fields)) return { kind: "byteranges" };
   const range = parseContentRange(findField(fields, "content-range")?.value);
   return { kind: "part", start: range?.cutsStart ?? true, end: range?.cutsEnd ?? true };
+}
+
+function isByteRanges(fields: readonly Field[]): boolean {
+  return /^\s*multipart\/byteranges\b/i.test(findField(fields, "content-type")?.value ?? "");
 }
 
 export interface ContentRange {

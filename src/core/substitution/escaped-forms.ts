@@ -12,7 +12,7 @@ type Add = (bytes: string) => void;
 
 /** Every encoder here leaves these as they are. */
 const plain = /^[A-Za-z0-9_.-]*$/;
-const isAscii = /^[^\x80-\xff]*$/;
+const isAscii = /^[\0-\x7f]*$/;
 const isLatin1 = /^[\0-\xff]*$/;
 const special = /[^A-Za-z0-9]/gu;
 
@@ -177,6 +177,7 @@ const markupStyles: readonly MarkupStyle[] = [
   { entities: { ...text, "\r": "&#xD;" } }, // Canonical XML, .NET's XmlWriter
   { entities: { ...attribute, "\t": "&#9;", "\n": "&#10;", "\r": "&#13;" } }, // libxml2's attributes
   { entities: { ...attribute, "\t": "&#x9;", "\n": "&#xA;", "\r": "&#xD;" } }, // .NET's attributes
+  { entities: { ...text, '"': "&#34;", "'": "&#39;", "\t": "&#x9;", "\n": "&#xA;", "\r": "&#xD;" } }, // Go's XML
   { entities: { "&": "&#38;", "<": "&#60;", ">": "&#62;", '"': "&#34;", "'": "&#39;" } },
   { entities: { "&": "&#x26;", "<": "&#x3c;", ">": "&#x3e;", '"': "&#x22;", "'": "&#x27;" } },
   { entities: { "&": "&#x26;", "<": "&#x3C;", ">": "&#x3E;", '"': "&#x22;", "'": "&#x27;" } },

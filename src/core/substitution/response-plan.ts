@@ -75,13 +75,9 @@ export function planResponseBody(
   if (codings.length === 0 && (typeof length === "number" || mode === "in-place")) {
     return { kind: "in-place", mode: "in-place", codings, edges: undefined, holdBytes: 0 };
   }
-  const holdBytes = codings.length > 0 && length !== 0 && !nature.isEvents ? holdFor(length, limits) : 0;
-  return { kind: "streamed", mode, codings, edges: undefined, holdBytes };
-}
-
-/** What is longer than the bound will not fit, however long it is held. */
-function holdFor(length: number | "chunked" | "close", limits: ScrubLimits): number {
-  return typeof length === "number" ? 0 : limits.bufferBytes;
+  // What is known to be longer than the bound would not fit, however long it is held.
+  const mayFit = codings.length > 0 && typeof length !== "number" && !nature.isEvents;
+  return { kind: "streamed", mode, codings, edges: undefined, holdBytes: mayFit ? limits.bufferBytes : 0 };
 }
 
 /** RFC 9112 section 6.3. */

@@ -54,7 +54,8 @@ export class ScrubBody<T> implements BodyTransform {
       const match = this.#set.find(rest, done);
       const start = match?.start ?? rest.length;
       const cut = this.#cutAt(rest, done);
-      if (cut < start) {
+      // A longer value that the end cut counts more than a shorter whole one.
+      if (cut < start || (cut === start && match !== undefined && match.end < rest.length)) {
         if (cut > done) emit(rest.subarray(done, cut));
         emit(Buffer.alloc(rest.length - cut, "*"));
         return;

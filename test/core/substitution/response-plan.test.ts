@@ -1,0 +1,61 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import {
+  planResponseBody,
+  type ScrubPlan,
+  withoutBodyFields,
+  withoutDigests,
+} from "../../../src/core/substitution/response-plan.ts";
+import { fieldsOf, headOf } from "./scrub-support.ts";
+
+interface Vector {
+  readonly name: string;
+  readonly method?: string;
+  readonly status?: number;
+  readonly fields?: Record<string, string>;
+  readonly length: number | "chunked" | "close";
+  readonly plan: Partial<ScrubPlan>;
+}
+
+// The file is ours.
+const vectors = JSON.parse(
+  readFileSync(new URL("../../vectors/scrub/plans.json", import.meta.url), "utf8"),
+) as Vector[];
+
+describe("planResponseBody", () => {
+  it.each(vectors)("$name", ({ method = "GET", status = 200, fields = {}, length, plan }) => {
+    const isBody = plan.kind !== "none" && plan.kind !== "refuse";
+    const expected = isBody ? { codings: [], edges: undefined, holdBytes: 0, ...plan } : plan;
+    expect(planResponseBody({ method }, headOf(fields, status), length, { bufferBytes: 1000 })).toEqual(expected);
+  });
+});
+
+describe("withoutBodyFields", () => {
+  it("drops length and digests, and keeps ETag and coding", () => {
+    const fields = fieldsOf({
+      "Content-Length": "5",
+      "Content-Type": "text/plain",
+      "Content-Encoding": "gzip",
+      "Content-Digest": "sha-256=:x:",
+      "Repr-Digest": "sha-256=:x:",
+      Digest: "sha-256=x",
+      "Content-MD5": "x",
+      "x-amz-checksum-crc32": "x",
+      "x-goog-hash": "crc32c=x",
+      ETag: '"x"',
+    });
+    expect(withoutBodyFields(fields).map(({ name }) => name)).toEqual(["Content-Type", "Content-Encoding", "ETag"]);
+    expect(withoutDigests(fields).map(({ name }) => name)).toEqual([
+      "Content-Length",
+      "Content-Type",
+      "Content-Encoding",
+      "ETag",
+    ]);
+  });
+
+  it("gives back the same list where there is nothing to drop", () => {
+    const fields = fieldsOf({ "Content-Type": "text/plain", ETag: '"x"' });
+    expect(withoutBodyFields(fields)).toBe(fields);
+    expect(withoutDigests(fields)).toBe(fields);
+  });
+});
