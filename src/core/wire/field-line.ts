@@ -33,9 +33,12 @@ export function parseFieldLines(bytes: Buffer, text: string, from: number, maxFi
     if (byte !== CR || bytes[pos + 1] !== LF) return malformed("field value");
     let valueEnd = pos;
     while (valueEnd > valueStart && isBlank(bytes[valueEnd - 1])) valueEnd--;
+    const hasBlanksBehind = valueEnd < pos;
     pos += 2;
     if (fields.length === maxFields) return { kind: "too-many-fields" };
     const name = fieldName(bytes, text, nameStart, nameEnd, hash);
+    // With a tab behind "chunked" llhttp, for one, does not take it for chunked.
+    if (hasBlanksBehind && name.key === "transfer-encoding") return malformed("blank behind Transfer-Encoding");
     fields.push({ name: name.name, key: name.key, value: text.slice(valueStart, valueEnd) });
   }
   return { kind: "fields", fields };

@@ -82,8 +82,8 @@ function minorOf(byte: number | undefined): 0 | 1 | undefined {
   return byte === ONE ? 1 : byte === ZERO ? 0 : undefined;
 }
 
-/** Not `trim`: that takes U+00A0 for a blank, which in Latin-1 is a byte of the value. */
-function withoutBlanks(element: string): string {
+/** Without spaces and tabs around it. Not `trim`: that takes U+00A0 for a blank, which in Latin-1 is a byte of the value. */
+export function withoutBlanks(element: string): string {
   let start = 0;
   let end = element.length;
   while (start < end && isBlank(element.charCodeAt(start))) start++;

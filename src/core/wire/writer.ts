@@ -2,7 +2,7 @@
 
 import type { Field, RequestHead, ResponseHead } from "../message.ts";
 import type { BodyLength } from "./framing.ts";
-import { listHas } from "./head.ts";
+import { listHas, withoutBlanks } from "./head.ts";
 
 export const CRLF = Buffer.from("\r\n", "latin1");
 
@@ -16,10 +16,12 @@ export function writeRequestHead(head: RequestHead, target: string, length: Body
 
 /**
  * Writes a response head. `length` is "close" where the body ends with the connection, undefined where there is no body
- * and the framing fields stand as they came (HEAD, 304). `close` tells the client not to use the connection again.
+ * and the framing fields stand as they came (HEAD, 304). 1xx and 204 go out without a length whatever it says (RFC 9110
+ * section 8.6): a client might wait for a body. `close` tells the client not to use the connection again.
  */
 export function writeResponseHead(head: ResponseHead, length: BodyLength | undefined, close: boolean): string {
-  const fields = writeFields(head.fields, length, undefined);
+  const bodiless = head.status < 200 || head.status === 204;
+  const fields = writeFields(head.fields, bodiless ? "close" : length, undefined);
   return `HTTP/1.1 ${head.status} ${head.reason}\r\n${fields}${close ? "Connection: close\r\n" : ""}\r\n`;
 }
 
@@ -69,17 +71,11 @@ function expectsBody(method: string): boolean {
 function writeFields(fields: readonly Field[], length: BodyLength | undefined, method: string | undefined): string {
   let text = "";
   let lengthWritten = false;
-  let named: string | undefined;
-  for (const field of fields) {
-    if (field.key === "connection" && field.value.length > 0) named = named ? `${named},${field.value}` : field.value;
-  }
-  if (named !== undefined && (listHas(named, "close") || listHas(named, "keep-alive")) && !named.includes(",")) {
-    named = undefined;
-  }
+  const named = namedByConnection(fields);
   for (const field of fields) {
     if (field.key === "content-length") {
       if (length !== undefined) {
-        if (typeof length !== "number") continue;
+        if (typeof length !== "number" || lengthWritten) continue;
         lengthWritten = true;
         text += `${field.name}: ${length}\r\n`;
         continue;
@@ -88,7 +84,7 @@ function writeFields(fields: readonly Field[], length: BodyLength | undefined, m
       // gRPC over HTTP/1.1 and trailers at large need this one word; every other transfer coding is ours to choose.
       if (field.key === "te" && listHas(field.value, "trailers")) text += "TE: trailers\r\n";
       continue;
-    } else if (named !== undefined && field.key !== "host" && listHas(named, field.key)) {
+    } else if (named !== undefined && field.key !== "host" && named.has(field.key)) {
       continue;
     }
     text += `${field.name}: ${field.value}\r\n`;
@@ -98,4 +94,18 @@ function writeFields(fields: readonly Field[], length: BodyLength | undefined, m
     return `${text}Content-Length: ${length}\r\n`;
   }
   return text;
+}
+
+/** The fields that Connection says are for this connection alone; undefined in the usual case that it names none. */
+function namedByConnection(fields: readonly Field[]): ReadonlySet<string> | undefined {
+  let named: Set<string> | undefined;
+  for (const { key, value } of fields) {
+    if (key !== "connection" || value === "") continue;
+    const list = value.toLowerCase();
+    if (list === "close" || list === "keep-alive") continue;
+    // A set, because sender's choice is both the list's length and the number of fields.
+    named ??= new Set();
+    for (const element of list.split(",")) named.add(withoutBlanks(element));
+  }
+  return named;
 }
