@@ -9,6 +9,7 @@ import type { Clock } from "../core/ports.ts";
 import { type MigrationStep, migrationSteps } from "./schema.ts";
 import { Rollback, type Row, type Sql, type SqlValue, type SqlWriter } from "./sql.ts";
 import { StoreError } from "./store-error.ts";
+import { WriteQueue, type WriteSession } from "./write-queue.ts";
 
 const CHANNEL = "keyswap_changes";
 /** Any constants will do that others who share the database do not use. */
@@ -26,6 +27,7 @@ export class PostgresDatabase implements Sql {
   readonly #pool: pg.Pool;
   readonly #config: pg.ClientConfig;
   readonly #listeners = new Set<(version: number) => void>();
+  readonly #writes: WriteQueue;
   #listening: pg.Client | undefined;
   #retry: NodeJS.Timeout | undefined;
   #retryMs = LISTEN_RETRY_MS.first;
@@ -45,6 +47,10 @@ export class PostgresDatabase implements Sql {
     this.#pool = new pg.Pool({ ...this.#config, max: MAX_CONNECTIONS, idleTimeoutMillis: 30_000 });
     // An idle connection that breaks is replaced by the pool; without a listener it would end the process.
     this.#pool.on("error", () => undefined);
+    this.#writes = new WriteQueue(
+      async () => new PostgresSession(await connect(this.#pool)),
+      (version) => this.#tell(version),
+    );
   }
 
   /** Connects and brings the schema up to date. */
@@ -68,25 +74,8 @@ export class PostgresDatabase implements Sql {
     return (await query(this.#pool, statement, values))[0];
   }
 
-  async write<T>(work: (tx: SqlWriter) => Promise<T>): Promise<T> {
-    const client = await connect(this.#pool);
-    const tx = new PostgresTransaction(client);
-    let broken = false;
-    let outcome: T;
-    try {
-      await begin(client, WRITE_LOCK);
-      outcome = await work(tx);
-      if (tx.version > 0) await query(client, "SELECT pg_notify(?, ?)", [CHANNEL, String(tx.version)]);
-      await query(client, "COMMIT", []);
-    } catch (error) {
-      broken = !(await rollBack(client));
-      if (error instanceof Rollback) return error.outcome;
-      throw error;
-    } finally {
-      client.release(broken);
-    }
-    if (tx.version > 0) this.#tell(tx.version);
-    return outcome;
+  write<T>(work: (tx: SqlWriter) => Promise<T>): Promise<T> {
+    return this.#writes.write(work);
   }
 
   subscribe(listener: (version: number) => void): () => void {
@@ -98,6 +87,7 @@ export class PostgresDatabase implements Sql {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#retry);
+    await this.#writes.close();
     await this.#listening?.end().catch(() => undefined);
     await this.#pool.end();
   }
@@ -160,6 +150,47 @@ export class PostgresDatabase implements Sql {
 
   #tell(version: number): void {
     for (const listener of this.#listeners) listener(version);
+  }
+}
+
+class PostgresSession implements WriteSession {
+  readonly #client: pg.PoolClient;
+  #state: "open" | "committed" | "lost" = "open";
+
+  constructor(client: pg.PoolClient) {
+    this.#client = client;
+  }
+
+  begin(): Promise<void> {
+    return begin(this.#client, WRITE_LOCK);
+  }
+
+  async exec(statement: string): Promise<void> {
+    try {
+      await query(this.#client, statement, []);
+    } catch (error) {
+      this.#state = "lost";
+      throw error;
+    }
+    if (statement === "COMMIT") this.#state = "committed";
+  }
+
+  writer(): PostgresTransaction {
+    return new PostgresTransaction(this.#client);
+  }
+
+  async announce(version: number): Promise<void> {
+    await query(this.#client, "SELECT pg_notify(?, ?)", [CHANNEL, String(version)]);
+  }
+
+  isOpen(): boolean {
+    return this.#state === "open";
+  }
+
+  async end(): Promise<void> {
+    const isSound = this.#state === "committed" || (this.#state === "open" && (await rollBack(this.#client)));
+    // A connection that is not sound is closed, not reused.
+    this.#client.release(!isSound);
   }
 }
 

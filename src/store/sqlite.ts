@@ -1,25 +1,15 @@
-// SQLite behind the `Sql` port: node:sqlite, one writing and one reading connection, write-ahead log, full sync.
-//
-// Writes queue up and share a transaction, each in its own savepoint: one sync of the disk makes all of them durable,
-// and none is answered before it. Readers see the last commit. The connections are synchronous: keep the store in a
-// worker thread where stalls matter.
+// SQLite behind the `Sql` port: node:sqlite, one writing and one reading connection, write-ahead log, full sync. Readers
+// see the last commit. The connections are synchronous: keep the store in a worker thread where stalls matter.
 
 import { closeSync, constants, existsSync, fchmodSync, openSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { migrationSteps } from "./schema.ts";
-import { Rollback, type Row, type Sql, type SqlValue, type SqlWriter } from "./sql.ts";
+import type { Row, Sql, SqlValue, SqlWriter } from "./sql.ts";
 import { StoreError } from "./store-error.ts";
+import { WriteQueue, type WriteSession } from "./write-queue.ts";
 
-const WRITES_PER_COMMIT = 64;
-const MAX_QUEUED_WRITES = 10_000;
 const MAX_STATEMENTS = 256;
 const BUSY_TIMEOUT_MS = 5_000;
-
-interface Job {
-  readonly work: (tx: SqlWriter) => Promise<unknown>;
-  readonly resolve: (outcome: unknown) => void;
-  readonly reject: (error: unknown) => void;
-}
 
 export class SqliteDatabase implements Sql {
   readonly kind = "sqlite";
@@ -27,8 +17,7 @@ export class SqliteDatabase implements Sql {
   readonly #writer: Connection;
   readonly #reader: Connection;
   readonly #listeners = new Set<(version: number) => void>();
-  #queue: Job[] = [];
-  #draining: Promise<void> | undefined;
+  readonly #writes: WriteQueue;
   #closed = false;
 
   /** Opens or makes the file (mode 0600) and brings its schema up to date. */
@@ -37,6 +26,12 @@ export class SqliteDatabase implements Sql {
     try {
       migrate(this.#writer, clock);
       this.#reader = new Connection(path, true);
+      this.#writes = new WriteQueue(
+        async () => new SqliteSession(this.#writer),
+        (version) => {
+          for (const listener of this.#listeners) listener(version);
+        },
+      );
     } catch (error) {
       this.#writer.close();
       throw asStoreError(error);
@@ -52,14 +47,7 @@ export class SqliteDatabase implements Sql {
   }
 
   write<T>(work: (tx: SqlWriter) => Promise<T>): Promise<T> {
-    if (this.#closed) return Promise.reject(new StoreError("unavailable", "The store is closed."));
-    if (this.#queue.length >= MAX_QUEUED_WRITES)
-      return Promise.reject(new StoreError("unavailable", "Too many writes are waiting."));
-    return new Promise<T>((resolve, reject) => {
-      // The job's outcome is the one its own work returned, so it is a T.
-      this.#queue.push({ work, resolve: (outcome) => resolve(outcome as T), reject });
-      this.#draining ??= this.#drain();
-    });
+    return this.#writes.write(work);
   }
 
   subscribe(listener: (version: number) => void): () => void {
@@ -81,53 +69,40 @@ export class SqliteDatabase implements Sql {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await this.#draining;
+    await this.#writes.close();
     this.#reader.close();
     this.#writer.close();
   }
+}
 
-  async #drain(): Promise<void> {
-    // Lets every request that is already here join the first commit.
-    await new Promise((resolve) => setImmediate(resolve));
-    while (this.#queue.length > 0) {
-      const batch = this.#queue.splice(0, WRITES_PER_COMMIT);
-      await this.#commit(batch);
-    }
-    this.#draining = undefined;
+class SqliteSession implements WriteSession {
+  readonly #connection: Connection;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
   }
 
-  async #commit(batch: readonly Job[]): Promise<void> {
-    const settle: (() => void)[] = [];
-    let announced = 0;
-    try {
-      this.#writer.exec("BEGIN IMMEDIATE");
-      for (const job of batch) {
-        this.#writer.exec("SAVEPOINT job");
-        const tx = new SqliteTransaction(this.#writer);
-        try {
-          const outcome = await job.work(tx);
-          this.#writer.exec("RELEASE job");
-          announced = Math.max(announced, tx.version);
-          settle.push(() => job.resolve(outcome));
-        } catch (error) {
-          // After a full disk SQLite may have ended the whole transaction: then nothing of the batch is there.
-          if (!this.#writer.inTransaction) throw error;
-          this.#writer.exec("ROLLBACK TO job");
-          this.#writer.exec("RELEASE job");
-          if (asStoreError(error) instanceof StoreError) throw error;
-          settle.push(error instanceof Rollback ? () => job.resolve(error.outcome) : () => job.reject(error));
-        }
-      }
-      this.#writer.exec("COMMIT");
-    } catch (error) {
-      this.#writer.rollback();
-      const fault = asStoreError(error);
-      for (const job of batch) job.reject(fault);
-      return;
-    }
-    // What an outcome says ("name taken") may rest on a neighbour's write, so none is told before the commit.
-    for (const tell of settle) tell();
-    if (announced > 0) for (const listener of this.#listeners) listener(announced);
+  async begin(): Promise<void> {
+    this.#connection.exec("BEGIN IMMEDIATE");
+  }
+
+  async exec(statement: string): Promise<void> {
+    this.#connection.exec(statement);
+  }
+
+  writer(): SqliteTransaction {
+    return new SqliteTransaction(this.#connection);
+  }
+
+  /** There are no other processes. */
+  async announce(): Promise<void> {}
+
+  isOpen(): boolean {
+    return this.#connection.inTransaction;
+  }
+
+  async end(): Promise<void> {
+    this.#connection.rollback();
   }
 }
 
