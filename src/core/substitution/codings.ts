@@ -24,7 +24,7 @@ const byToken: ReadonlyMap<string, ContentCoding | undefined> = new Map([
 ]);
 
 const noCodings: Codings = { kind: "codings", codings: [] };
-const unreadable: Codings = { kind: "unreadable" };
+const unreadable = { kind: "unreadable" } as const;
 
 /** What all Content-Encoding fields together say (RFC 9110 section 8.4). */
 export function parseCodings(fields: readonly Field[]): Codings {
@@ -43,8 +43,21 @@ export function parseCodings(fields: readonly Field[]): Codings {
   return codings === undefined ? noCodings : { kind: "codings", codings };
 }
 
-/** Whether a coding of single messages (gRPC, Connect) is the one that can be read: none. */
-export function isIdentity(token: string): boolean {
-  const name = token.trim().toLowerCase();
-  return name === "identity" || name === "";
+/**
+ * The coding of single messages that gRPC and Connect name in fields of their own; undefined: none. Whether a message
+ * has it is said by its flags.
+ */
+export function parseMessageCoding(
+  fields: readonly Field[],
+): { readonly kind: "coding"; readonly coding: ContentCoding | undefined } | { readonly kind: "unreadable" } {
+  let coding: ContentCoding | undefined;
+  for (const field of fields) {
+    if (field.key !== "grpc-encoding" && field.key !== "connect-content-encoding") continue;
+    const token = field.value.trim().toLowerCase();
+    if (!byToken.has(token) || coding !== undefined) return unreadable;
+    coding = byToken.get(token);
+  }
+  return coding === undefined ? noMessageCoding : { kind: "coding", coding };
 }
+
+const noMessageCoding = { kind: "coding", coding: undefined } as const;

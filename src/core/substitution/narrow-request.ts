@@ -37,7 +37,7 @@ const gone = "";
 /** What becomes of a field's value, by key. All remember the last one they saw: a client repeats itself. */
 const narrowings: ReadonlyMap<string, (value: string) => string> = new Map([
   ["accept-encoding", remember((value) => narrowCodings(value, isReadable))],
-  // Codings of single messages are not undone: those of gRPC and Connect come without.
+  // Messages without a coding cost least to scrub. Every gRPC and Connect server can send them.
   ["grpc-accept-encoding", remember((value) => narrowCodings(value, isIdentityName))],
   ["connect-accept-encoding", remember((value) => narrowCodings(value, isIdentityName))],
   // Shared dictionaries (RFC 9842) and deltas (RFC 3229): an answer made of pieces that the client has already.

@@ -6,12 +6,13 @@
 //   length up to the bound             buffered: what holds nothing goes out byte for byte, coded or not
 //   longer, without a coding           in-place: the length stays
 //   coded, or without a length         streamed
+//   compressed gRPC messages           streamed, message by message
 //   events and lines                   never buffered: each goes on as it comes
 //
 // Where lengths inside the body count (binary types, gRPC), a form is always overwritten by as many bytes.
 
 import { type Field, findField, type ResponseHead } from "../message.ts";
-import { type ContentCoding, isIdentity, parseCodings } from "./codings.ts";
+import { type ContentCoding, parseCodings, parseMessageCoding } from "./codings.ts";
 import { type CutEdges, edgesOf, isBytePart } from "./content-range.ts";
 import { natureOf } from "./response-nature.ts";
 import type { ScrubMode } from "./scrubber.ts";
@@ -36,6 +37,8 @@ export interface BodyScrub {
    * out as they came. 0: someone waits for each event.
    */
   readonly holdBytes: number;
+  /** Single messages are compressed so: Scrubber.messages makes the transform, not Scrubber.body. */
+  readonly messages: ContentCoding | undefined;
 }
 
 export type ScrubPlan =
@@ -46,6 +49,8 @@ export type ScrubPlan =
 export interface ScrubLimits {
   /** Bodies up to this many bytes may be held in memory. */
   readonly bufferBytes: number;
+  /** The caller follows `messages` of a plan. Where it does not, such bodies are refused. */
+  readonly readsMessages?: boolean;
 }
 
 const none: ScrubPlan = { kind: "none" };
@@ -60,36 +65,41 @@ export function planResponseBody(
 ): ScrubPlan {
   if (length === 0 || hasNoBody(request.method, head.status)) return none;
   const coding = parseCodings(head.fields);
-  if (coding.kind === "unreadable" || hasCodedMessages(head.fields)) return refuse;
+  const messageCoding = parseMessageCoding(head.fields);
+  if (coding.kind === "unreadable" || messageCoding.kind === "unreadable") return refuse;
   const { codings } = coding;
-  const nature = natureOf(findField(head.fields, "content-type")?.value);
-
-  if (head.status === 206 && isBytePart(head.fields)) {
-    if (codings.length > 0) return refuse;
-    return { kind: "in-place", mode: "in-place", codings, edges: edgesOf(head.fields), holdBytes: 0 };
+  const type = findField(head.fields, "content-type")?.value;
+  if (messageCoding.coding !== undefined) {
+    if (limits.readsMessages !== true || codings.length > 0 || !isMessages(type)) return refuse;
+    return { ...streamed, mode: "in-place", codings, messages: messageCoding.coding };
   }
+  if (head.status === 206 && isBytePart(head.fields)) {
+    return codings.length > 0 ? refuse : { ...inPlace, codings, edges: edgesOf(head.fields) };
+  }
+  const nature = natureOf(type);
   const mode: ScrubMode = nature.isText ? "exact" : "in-place";
   if (typeof length === "number" && length <= limits.bufferBytes && !nature.isEvents) {
-    return { kind: "buffered", mode, codings, edges: undefined, holdBytes: 0 };
+    return { ...buffered, mode, codings };
   }
-  if (codings.length === 0 && (typeof length === "number" || mode === "in-place")) {
-    return { kind: "in-place", mode: "in-place", codings, edges: undefined, holdBytes: 0 };
-  }
+  if (codings.length === 0 && (typeof length === "number" || mode === "in-place")) return { ...inPlace, codings };
   // What is known to be longer than the bound would not fit, however long it is held.
   const mayFit = codings.length > 0 && typeof length !== "number" && !nature.isEvents;
-  return { kind: "streamed", mode, codings, edges: undefined, holdBytes: mayFit ? limits.bufferBytes : 0 };
+  return { ...streamed, mode, codings, holdBytes: mayFit ? limits.bufferBytes : 0 };
+}
+
+const ordinary = { edges: undefined, holdBytes: 0, messages: undefined };
+const buffered = { kind: "buffered", ...ordinary } as const;
+const streamed = { kind: "streamed", ...ordinary } as const;
+const inPlace = { kind: "in-place", mode: "in-place", ...ordinary } as const;
+
+/** Types whose messages have a prefix of five bytes. gRPC-Web's text form is base64 of them, which is not undone. */
+function isMessages(type: string | undefined): boolean {
+  return /^\s*application\/(?:grpc(?!-web-text)|connect\+)/i.test(type ?? "");
 }
 
 /** RFC 9112 section 6.3. */
 function hasNoBody(method: string, status: number): boolean {
   return method === "HEAD" || status < 200 || status === 204 || status === 304;
-}
-
-/** Messages that are compressed one by one. The request asked for none. */
-function hasCodedMessages(fields: readonly Field[]): boolean {
-  return fields.some(({ key, value }) => {
-    return (key === "grpc-encoding" || key === "connect-content-encoding") && !isIdentity(value);
-  });
 }
 
 /**

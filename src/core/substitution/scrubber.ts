@@ -11,9 +11,11 @@
 
 import type { Grant } from "../grants.ts";
 import type { BodyTransform, Field, ResponseHead } from "../message.ts";
+import type { ContentCoding } from "./codings.ts";
 import type { CutEdges } from "./content-range.ts";
 import { exactStandIn, formsOf, inPlaceStandIn, type Spelling } from "./forms.ts";
 import { ScrubBody, type StandInFor } from "./scrub-body.ts";
+import { type MessageCodec, ScrubMessages } from "./scrub-messages.ts";
 import { ScrubByteRanges, ScrubPart } from "./scrub-part.ts";
 import { type Match, PatternSet } from "./search.ts";
 
@@ -105,6 +107,17 @@ export class Scrubber {
       default:
         return edges satisfies never;
     }
+  }
+
+  /** A streaming scrub of messages that are compressed one by one; in-place. */
+  messages(coding: ContentCoding, session: ScrubSession, codec: MessageCodec, maxBytes: number): BodyTransform {
+    return new ScrubMessages({
+      coding,
+      codec,
+      maxBytes,
+      makeScrub: () => this.body("in-place", session),
+      scrubWhole: (message) => this.scrubWhole(message, "in-place", session),
+    });
   }
 
   /** A whole body at once; the same buffer if nothing was found. */

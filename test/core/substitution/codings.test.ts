@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { makeField } from "../../../src/core/message.ts";
-import { isIdentity, parseCodings } from "../../../src/core/substitution/codings.ts";
+import { parseCodings, parseMessageCoding } from "../../../src/core/substitution/codings.ts";
 
 function parse(...values: string[]) {
   return parseCodings(values.map((value) => makeField("Content-Encoding", value)));
@@ -39,9 +39,16 @@ describe("parseCodings", () => {
   });
 });
 
-describe("isIdentity", () => {
-  it("is true of no coding only", () => {
-    expect(["identity", "Identity ", ""].map(isIdentity)).toEqual([true, true, true]);
-    expect(["gzip", "identity, gzip", "*"].map(isIdentity)).toEqual([false, false, false]);
+describe("parseMessageCoding", () => {
+  it("reads what gRPC and Connect say", () => {
+    const parse = (...fields: [string, string][]) =>
+      parseMessageCoding(fields.map(([name, value]) => makeField(name, value)));
+    expect(parse()).toEqual({ kind: "coding", coding: undefined });
+    expect(parse(["grpc-encoding", "identity"])).toEqual({ kind: "coding", coding: undefined });
+    expect(parse(["grpc-encoding", "GZIP"])).toEqual({ kind: "coding", coding: "gzip" });
+    expect(parse(["Connect-Content-Encoding", "zstd"])).toEqual({ kind: "coding", coding: "zstd" });
+    expect(parse(["grpc-encoding", "snappy"])).toEqual({ kind: "unreadable" });
+    expect(parse(["grpc-encoding", "gzip, deflate"])).toEqual({ kind: "unreadable" });
+    expect(parse(["grpc-encoding", "gzip"], ["grpc-encoding", "deflate"])).toEqual({ kind: "unreadable" });
   });
 });

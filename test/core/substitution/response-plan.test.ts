@@ -25,8 +25,41 @@ const vectors = JSON.parse(
 describe("planResponseBody", () => {
   it.each(vectors)("$name", ({ method = "GET", status = 200, fields = {}, length, plan }) => {
     const isBody = plan.kind !== "none" && plan.kind !== "refuse";
-    const expected = isBody ? { codings: [], edges: undefined, holdBytes: 0, ...plan } : plan;
+    const expected = isBody ? { codings: [], edges: undefined, holdBytes: 0, messages: undefined, ...plan } : plan;
     expect(planResponseBody({ method }, headOf(fields, status), length, { bufferBytes: 1000 })).toEqual(expected);
+  });
+});
+
+describe("planResponseBody of compressed messages", () => {
+  const plan = (fields: Record<string, string>) =>
+    planResponseBody({ method: "POST" }, headOf(fields), "close", { bufferBytes: 1000, readsMessages: true });
+
+  it("streams them, one by one", () => {
+    for (const type of [
+      "application/grpc",
+      "application/grpc+proto",
+      "application/grpc-web+proto",
+      "application/connect+json",
+    ]) {
+      expect(plan({ "Content-Type": type, "grpc-encoding": "gzip" })).toEqual({
+        kind: "streamed",
+        mode: "in-place",
+        codings: [],
+        edges: undefined,
+        holdBytes: 0,
+        messages: "gzip",
+      });
+    }
+  });
+
+  it("refuses what it cannot take apart", () => {
+    const refused = { kind: "refuse", code: "coding-unreadable" };
+    expect(plan({ "Content-Type": "application/grpc", "grpc-encoding": "snappy" })).toEqual(refused);
+    expect(plan({ "Content-Type": "application/grpc-web-text", "grpc-encoding": "gzip" })).toEqual(refused);
+    expect(plan({ "Content-Type": "text/plain", "grpc-encoding": "gzip" })).toEqual(refused);
+    expect(plan({ "Content-Type": "application/grpc", "grpc-encoding": "gzip", "Content-Encoding": "gzip" })).toEqual(
+      refused,
+    );
   });
 });
 
