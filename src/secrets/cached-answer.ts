@@ -8,9 +8,9 @@
 // One fetch at a time. After a failure the next one waits, with backoff, and requests do not wait for it.
 
 import type { Clock } from "../core/ports.ts";
+import { backoffMs } from "./backoff.ts";
 import type { Failure } from "./client.ts";
 import type { Freshness } from "./freshness.ts";
-import { backoffMs } from "./timers.ts";
 
 export interface Unavailable {
   readonly kind: "unavailable";

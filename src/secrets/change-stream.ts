@@ -3,9 +3,11 @@
 
 import { createParser } from "eventsource-parser";
 import type { Clock } from "../core/ports.ts";
+import { backoffMs } from "./backoff.ts";
 import { ChangePosition } from "./change-position.ts";
 import type { ChangesAnswer } from "./client.ts";
-import { backoffMs, type SecretsLogger, type Timers } from "./timers.ts";
+import type { SecretsLogger } from "./logger.ts";
+import type { Timers } from "./timers.ts";
 import { parseChangeMessage } from "./wire.ts";
 
 export interface ChangeListener {

@@ -1,7 +1,7 @@
 // What decides how long an answer of the Secret API may be used, shared by all that is cached: the TTL, the bound on
 // staleness, what the change stream tells, and whether the API can be heard at all.
 
-import { backoffMs } from "./timers.ts";
+import { backoffMs } from "./backoff.ts";
 
 export interface FreshnessOptions {
   /** For how long an answer is good where nothing is pushed. */

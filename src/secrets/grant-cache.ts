@@ -16,10 +16,11 @@ import type { Clock, GrantSource, GrantsAnswer } from "../core/ports.ts";
 import { ChangeStream, type StreamState } from "./change-stream.ts";
 import type { Failure, SecretApiClient } from "./client.ts";
 import { Freshness } from "./freshness.ts";
+import { type SecretsLogger, silentLogger } from "./logger.ts";
 import { RefreshQueue } from "./refresh-queue.ts";
 import { type EntryOwner, type HeldAnswer, SandboxEntry } from "./sandbox-entry.ts";
 import { type SourceAnswer, SourceTable } from "./source-table.ts";
-import { type SecretsLogger, silentLogger, systemTimers, type Timers } from "./timers.ts";
+import { systemTimers, type Timers } from "./timers.ts";
 
 export interface GrantCacheOptions {
   /** Not closed by the cache. */

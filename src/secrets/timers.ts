@@ -13,17 +13,3 @@ export const systemTimers: Timers = {
     return () => clearTimeout(timer);
   },
 };
-
-/** Delay before the next try after so many failures in a row: doubled each time, up to `maxMs`, spread by up to half. */
-export function backoffMs(failures: number, firstMs: number, maxMs: number, random: () => number): number {
-  const full = Math.min(maxMs, firstMs * 2 ** Math.min(failures - 1, 20));
-  return full * (0.5 + random() / 2);
-}
-
-/** What is logged: pino's shape. */
-export interface SecretsLogger {
-  info(fields: Record<string, unknown>, message: string): void;
-  warn(fields: Record<string, unknown>, message: string): void;
-}
-
-export const silentLogger: SecretsLogger = { info() {}, warn() {} };

@@ -480,6 +480,25 @@ describe("with a live change stream", () => {
     expect(api.asked).toHaveLength(2);
   });
 
+  it("nor when its sandbox fell out of the cache meanwhile", async () => {
+    cache = makeCache({ maxSandboxes: 1 });
+    api.put("sb", [wireGrant("A", { value: "revoked" })]);
+    await goLive();
+    await cache.get("sb");
+    const late = gate();
+    api.lateGate = late.promise;
+    api.change(["sb"]);
+    await eventually(() => expect(api.asked).toHaveLength(2));
+    const answer = cache.get("sb");
+    api.lateGate = undefined;
+    api.put("other", []);
+    await cache.get("other");
+    api.put("sb", []);
+    await eventually(() => expect(cache.state.version).toBe(String(api.version)));
+    late.open();
+    expect(valuesOf(await grantedLater(answer))).toEqual([]);
+  });
+
   it("a change is fetched before anybody asks, and told", async () => {
     api.put("sb", [wireGrant("A", { value: "old" })]);
     await goLive();
