@@ -6,8 +6,8 @@
 // Invariants: the request's head goes upstream only after every placeholder in it was judged against the authority; what
 // waits for a decision is bounded by pausing the client; an exchange ends exactly once.
 
-import type { ExchangeEvent, Way } from "../core/audit.ts";
-import { type Authority, bracketed, formatAuthority, hostHeaderMatches } from "../core/authority/authority.ts";
+import type { ExchangeEvent } from "../core/audit.ts";
+import { type Authority, bracketed, formatAuthority } from "../core/authority/authority.ts";
 import { type ErrorCode, KeyswapError } from "../core/errors.ts";
 import { type Field, findField, makeField, type RequestHead, type ResponseHead } from "../core/message.ts";
 import type { GrantsAnswer } from "../core/ports.ts";
@@ -22,17 +22,9 @@ import { tokenMatches } from "./identify.ts";
 import { noteOf, withNote } from "./note.ts";
 import { RequestRelay, type RequestRelayOwner } from "./request-relay.ts";
 import type { RewriteFault } from "./rewrite.ts";
+import type { Route } from "./route.ts";
 import type { CompiledGrants, Services } from "./services.ts";
 import type { UpstreamListener, UpstreamStream } from "./upstream.ts";
-
-/** Where an exchange belongs: decided when its connection was opened. */
-export interface ExchangeRoute {
-  readonly sandboxId: string;
-  readonly way: Way;
-  readonly authority: Authority;
-  /** The sandbox's token, where this request is the one that shows it. */
-  readonly token?: string;
-}
 
 /** Rounds of looking up placeholders in one head; a head can name more keys than one round asks for. */
 const maxLookupRounds = 8;
@@ -41,7 +33,7 @@ const idempotent: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "PUT"
 
 export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRelayOwner {
   readonly #services: Services;
-  readonly #route: ExchangeRoute;
+  readonly #route: Route;
   readonly #client: Downstream;
   readonly #head: RequestHead;
   readonly #length: BodyLength;
@@ -68,7 +60,7 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
   #error: ErrorCode | undefined;
 
   /** `head.target` is in origin-form. */
-  constructor(services: Services, route: ExchangeRoute, client: Downstream, head: RequestHead, length: BodyLength) {
+  constructor(services: Services, route: Route, client: Downstream, head: RequestHead, length: BodyLength) {
     this.#services = services;
     this.#route = route;
     this.#client = client;
@@ -78,7 +70,7 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
   }
 
   begin(): void {
-    const refusal = checkHead(this.#head, this.#route.authority);
+    const refusal = checkHead(this.#head, this.#route);
     if (refusal !== undefined) {
       this.#refuse(refusal.code, refusal.detail);
       return;
@@ -362,15 +354,15 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
   // ---- connecting
 
   #acquire(fresh: boolean): void {
-    const { sandboxId, authority } = this.#route;
-    const acquiring = new AbortController();
-    const connection = this.#services.pool.acquire(sandboxId, authority, fresh, acquiring.signal);
-    if (!(connection instanceof Promise)) {
-      this.#open(connection);
+    const { pool } = this.#services;
+    const free = fresh ? undefined : pool.take(this.#route);
+    if (free !== undefined) {
+      this.#open(free);
       return;
     }
-    this.#acquiring = acquiring;
-    void connection
+    this.#acquiring = new AbortController();
+    void pool
+      .connect(this.#route, this.#acquiring.signal)
       .then(
         (made) => {
           if (this.#ended) {
@@ -449,7 +441,7 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
       id: this.#services.nextId(),
       sandbox: this.#route.sandboxId,
       way: this.#route.way,
-      authority: this.#services.describe(this.#route.authority),
+      authority: this.#route.authorityText,
       protocol: this.#client.protocol,
       method: this.#head.method,
       path: query < 0 ? target : target.slice(0, query),
@@ -470,7 +462,7 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
 const NOTHING_CARRIED: ReadonlySet<string> = new Set();
 
 /** What makes a request unacceptable before anything is decided about secrets. */
-function checkHead(head: RequestHead, authority: Authority): { code: ErrorCode; detail?: string } | undefined {
+function checkHead(head: RequestHead, route: Route): { code: ErrorCode; detail?: string } | undefined {
   // TRACE would echo the request; it also carries no credential that a client needs.
   if (head.method === "TRACE" || head.method === "TRACK") return { code: "method-not-allowed" };
   let host: Field | undefined;
@@ -484,7 +476,7 @@ function checkHead(head: RequestHead, authority: Authority): { code: ErrorCode; 
   }
   // HTTP/1.0 may leave Host out; the connection's authority is used then.
   if (host === undefined) return head.minor === 0 ? undefined : { code: "bad-request", detail: "no Host field" };
-  return hostHeaderMatches(authority, host.value) ? undefined : { code: "authority-mismatch" };
+  return route.hostMatches(host.value) ? undefined : { code: "authority-mismatch" };
 }
 
 /** As a client would write it: the port only where it is not the scheme's own. */

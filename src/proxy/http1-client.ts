@@ -10,12 +10,13 @@ import { errorAnswer } from "./answer.ts";
 import { BatchWriter } from "./batch-writer.ts";
 import type { Timed } from "./deadlines.ts";
 import type { Downstream } from "./downstream.ts";
-import { Exchange, type ExchangeRoute } from "./exchange.ts";
+import { Exchange } from "./exchange.ts";
+import type { Route } from "./route.ts";
 import type { Services } from "./services.ts";
 
 /** What is to be done with a request. */
 export type Routing =
-  | { readonly kind: "exchange"; readonly route: ExchangeRoute /** Origin-form. */; readonly target: string }
+  | { readonly kind: "exchange"; readonly route: Route /** Origin-form. */; readonly target: string }
   | { readonly kind: "refuse"; readonly code: ErrorCode; readonly detail?: string }
   /** The connection is somebody else's from here on (CONNECT). */
   | { readonly kind: "takeover"; readonly take: (socket: Socket, rest: Buffer | undefined) => void };

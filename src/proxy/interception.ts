@@ -2,9 +2,7 @@
 // is, anything else is refused.
 
 import type { Socket } from "node:net";
-import { TLSSocket } from "node:tls";
-import type { Way } from "../core/audit.ts";
-import type { Authority } from "../core/authority/authority.ts";
+import { type SecureContext, TLSSocket, type TLSSocketOptions } from "node:tls";
 import { isIpLiteral, parseWireHost } from "../core/authority/host.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import type { RequestHead } from "../core/message.ts";
@@ -12,13 +10,8 @@ import { parseClientHello, startsLikeTls, unrecognizedNameAlert } from "../core/
 import type { Connections } from "./connections.ts";
 import type { Timed } from "./deadlines.ts";
 import { Http1Client, type Http1ClientOwner, type Routing } from "./http1-client.ts";
+import type { Route } from "./route.ts";
 import type { Services } from "./services.ts";
-
-export interface InterceptionRoute {
-  readonly sandboxId: string;
-  readonly way: Way;
-  readonly authority: Authority;
-}
 
 /** No HTTP method of any registry is longer; more bytes without a blank are not HTTP. */
 const maxMethodBytes = 32;
@@ -29,19 +22,13 @@ export class Interception implements Http1ClientOwner, Timed {
   readonly #services: Services;
   readonly #connections: Connections;
   readonly #socket: Socket;
-  #route: InterceptionRoute;
+  #route: Route;
   #seen: Buffer | undefined;
   readonly #onData = (bytes: Buffer): void => this.#look(bytes);
   readonly #onClose = (): void => this.#services.deadlines.delete(this);
 
   /** Takes the socket over; `rest` is what the client sent already. */
-  constructor(
-    services: Services,
-    connections: Connections,
-    socket: Socket,
-    rest: Buffer | undefined,
-    route: InterceptionRoute,
-  ) {
+  constructor(services: Services, connections: Connections, socket: Socket, rest: Buffer | undefined, route: Route) {
     this.#services = services;
     this.#connections = connections;
     this.#socket = socket;
@@ -107,7 +94,7 @@ export class Interception implements Http1ClientOwner, Timed {
       const named = parsed.kind === "host" ? parsed.host : undefined;
       if (named !== undefined && isIpLiteral(authority.host) && !isIpLiteral(named)) {
         // The client resolved the name itself: the name counts, and is resolved by us (design: one authority).
-        this.#route = { ...this.#route, authority: { ...authority, host: named } };
+        this.#route = this.#route.to({ ...authority, host: named });
       } else if (named !== authority.host) {
         this.#socket.end(unrecognizedNameAlert);
         this.#stopLooking();
@@ -116,21 +103,16 @@ export class Interception implements Http1ClientOwner, Timed {
       }
     }
     this.#stopLooking();
-    const context = this.#services.parts.leaves.contextFor(this.#route.authority.host);
-    if (!(context instanceof Promise)) {
-      this.#terminate(seen, context);
-      return;
+    try {
+      this.#terminate(seen, this.#services.parts.leaves.contextFor(this.#route.authority.host));
+    } catch (error) {
+      // An expired CA, for one: its message says what to do.
+      this.#services.logger.error({ err: error instanceof Error ? error.message : "unknown" }, "minting failed");
+      this.#refuse("internal");
     }
-    context.then(
-      (made) => this.#terminate(seen, made),
-      (error: unknown) => {
-        this.#services.logger.error({ err: error instanceof Error ? error.message : "unknown" }, "minting failed");
-        this.#refuse("internal");
-      },
-    );
   }
 
-  #terminate(seen: Buffer, secureContext: import("node:tls").SecureContext): void {
+  #terminate(seen: Buffer, secureContext: SecureContext): void {
     const socket = this.#socket;
     if (socket.destroyed) return;
     socket.unshift(seen);
@@ -140,7 +122,7 @@ export class Interception implements Http1ClientOwner, Timed {
       ALPNProtocols: ["http/1.1"],
       allowHalfOpen: true,
       highWaterMark: bulkBytes,
-    } as import("node:tls").TLSSocketOptions);
+    } as TLSSocketOptions);
     secure.on("error", () => secure.destroy());
     // A failed TLS record after the handshake is only told by this event unless a tls.Server owns the socket.
     secure.on("_tlsError", () => secure.destroy());
@@ -150,7 +132,7 @@ export class Interception implements Http1ClientOwner, Timed {
   #onPlainHttp(seen: Buffer): void {
     this.#stopLooking();
     const { authority } = this.#route;
-    this.#route = { ...this.#route, authority: { ...authority, scheme: "http" } };
+    this.#route = this.#route.to({ ...authority, scheme: "http" });
     this.#socket.unshift(seen);
     this.#connections.addClient(new Http1Client(this.#services, this.#socket, this));
   }

@@ -16,9 +16,10 @@ export interface Logger {
   debug(fields: object, message: string): void;
 }
 
-/** Gives the certificate for an intercepted host; at once where it is cached. */
+/** Gives the certificate for an intercepted host. */
 export interface LeafSource {
-  contextFor(host: string): SecureContext | Promise<SecureContext>;
+  /** Throws where the CA cannot sign (expired). Use it within the same tick: its native memory is freed after eviction. */
+  contextFor(host: string): SecureContext;
 }
 
 export interface ProxyParts {

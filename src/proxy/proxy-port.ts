@@ -15,6 +15,7 @@ import type { Connections } from "./connections.ts";
 import { Http1Client, type Http1ClientOwner, type Routing } from "./http1-client.ts";
 import { readCredentials, tokenMatches } from "./identify.ts";
 import { Interception } from "./interception.ts";
+import { Route } from "./route.ts";
 import type { CompiledGrants, Services } from "./services.ts";
 import { Tunnel } from "./tunnel.ts";
 
@@ -55,12 +56,8 @@ export class ProxyPort implements Http1ClientOwner {
     if (split === undefined) return { kind: "refuse", code: "bad-target" };
     const parsed = parseAuthority(split.authority, split.scheme);
     if (parsed.kind === "invalid") return { kind: "refuse", code: "host-invalid", detail: parsed.detail };
-    const route = { sandboxId: caller.sandboxId, way: "absolute" as const, authority: parsed.authority };
-    return {
-      kind: "exchange",
-      route: caller.token === undefined ? route : { ...route, token: caller.token },
-      target: split.target,
-    };
+    const route = new Route(caller.sandboxId, "absolute", parsed.authority, caller.token);
+    return { kind: "exchange", route, target: split.target };
   }
 
   onRefused(code: ErrorCode, detail: string | undefined): void {
@@ -115,7 +112,7 @@ export class ProxyPort implements Http1ClientOwner {
   }
 
   #intercept(socket: Socket, rest: Buffer | undefined, sandboxId: string, authority: Authority): void {
-    new Interception(this.#services, this.#connections, socket, rest, { sandboxId, way: "connect", authority });
+    new Interception(this.#services, this.#connections, socket, rest, new Route(sandboxId, "connect", authority));
   }
 
   async #tunnel(

@@ -1,11 +1,11 @@
 // Upstream connections, kept alive per sandbox and authority: no sandbox ever uses a connection that another one opened.
 
-import { type Authority, formatAuthority } from "../core/authority/authority.ts";
 import type { Clock } from "../core/ports.ts";
 import type { MessageLimits } from "../core/wire/message-reader.ts";
 import type { Deadlines, Timed } from "./deadlines.ts";
 import type { Dialler } from "./dial.ts";
 import { Http1Upstream, type Http1UpstreamOwner } from "./http1-upstream.ts";
+import type { Route } from "./route.ts";
 
 export interface UpstreamPoolOptions {
   readonly dialler: Pick<Dialler, "connectTls" | "connectTcp">;
@@ -19,18 +19,14 @@ export interface UpstreamPoolOptions {
 /** The connections of one sandbox to one authority. */
 class Origin implements Http1UpstreamOwner {
   readonly key: string;
-  readonly sandboxId: string;
-  readonly authority: Authority;
   /** Free ones; the last one freed is taken first. */
   readonly idle: Http1Upstream[] = [];
   readonly all = new Set<Http1Upstream>();
   readonly #pool: UpstreamPool;
 
-  constructor(pool: UpstreamPool, key: string, sandboxId: string, authority: Authority) {
+  constructor(pool: UpstreamPool, key: string) {
     this.#pool = pool;
     this.key = key;
-    this.sandboxId = sandboxId;
-    this.authority = authority;
   }
 
   onFree(connection: Http1Upstream): void {
@@ -56,26 +52,27 @@ export class UpstreamPool implements Timed {
     options.deadlines.add(this);
   }
 
-  /**
-   * A free connection at once, or a new one when it is made. `fresh` asks for a new one. Rejects with a KeyswapError.
-   */
-  acquire(
-    sandboxId: string,
-    authority: Authority,
-    fresh: boolean,
-    signal: AbortSignal | undefined,
-  ): Http1Upstream | Promise<Http1Upstream> {
-    const key = `${sandboxId}\n${authority.scheme}\n${formatAuthority(authority)}`;
-    let origin = this.#origins.get(key);
-    if (origin !== undefined && !fresh) {
-      const connection = origin.idle.pop();
-      if (connection !== undefined) return connection;
-    }
+  /** A free connection, if there is one. */
+  take(route: Route): Http1Upstream | undefined {
+    return this.#origins.get(route.poolKey)?.idle.pop();
+  }
+
+  /** A new connection. Rejects with a KeyswapError. */
+  async connect(route: Route, signal: AbortSignal): Promise<Http1Upstream> {
+    const { dialler, message } = this.#options;
+    const { authority, sandboxId } = route;
+    const socket =
+      authority.scheme === "https"
+        ? await dialler.connectTls(authority, sandboxId, ["http/1.1"], signal)
+        : await dialler.connectTcp(authority, sandboxId, signal);
+    let origin = this.#origins.get(route.poolKey);
     if (origin === undefined) {
-      origin = new Origin(this, key, sandboxId, authority);
-      this.#origins.set(key, origin);
+      origin = new Origin(this, route.poolKey);
+      this.#origins.set(route.poolKey, origin);
     }
-    return this.#connect(origin, signal);
+    const connection = new Http1Upstream(socket, origin, message);
+    origin.all.add(connection);
+    return connection;
   }
 
   /** How many connections are open; for metrics and tests. */
@@ -110,22 +107,5 @@ export class UpstreamPool implements Timed {
     this.#closed = true;
     this.#options.deadlines.delete(this);
     for (const origin of this.#origins.values()) for (const connection of [...origin.all]) connection.destroy();
-  }
-
-  async #connect(origin: Origin, signal: AbortSignal | undefined): Promise<Http1Upstream> {
-    const { dialler, message } = this.#options;
-    try {
-      const socket =
-        origin.authority.scheme === "https"
-          ? await dialler.connectTls(origin.authority, origin.sandboxId, ["http/1.1"], signal)
-          : await dialler.connectTcp(origin.authority, origin.sandboxId, signal);
-      const connection = new Http1Upstream(socket, origin, message);
-      origin.all.add(connection);
-      this.#origins.set(origin.key, origin);
-      return connection;
-    } catch (error) {
-      if (origin.all.size === 0) this.forget(origin);
-      throw error;
-    }
   }
 }
