@@ -36,7 +36,9 @@ export async function startApiThread(data: ApiThreadData): Promise<ApiThread> {
     );
     worker.on("exit", () => resolve(new Error("the Secret API's thread ended")));
   });
-  const failed = ended.then((error): never => {
+  let isClosing = false;
+  const failed = ended.then((error): Promise<never> => {
+    if (isClosing) return new Promise<never>(() => {});
     throw new CliError(1, `the Secret API failed: ${error.message}`, { cause: error });
   });
   // Whoever listens later still hears of it; nobody has to.
@@ -52,6 +54,7 @@ export async function startApiThread(data: ApiThreadData): Promise<ApiThread> {
     failed,
     setProxyUrl: (url) => send({ type: "proxy-url", url }),
     close: async () => {
+      isClosing = true;
       send({ type: "close" });
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise((resolve) => {

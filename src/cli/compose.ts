@@ -35,15 +35,15 @@ export async function composeStart(config: Config, logger: Logger, options: { sh
   await using assembly = newAssembly();
   const folder = DataFolder.open(config.dataDir);
   if (options.shared) assembly.stack.use(lockDataFolder(folder));
-  const [{ openCertificateAuthority, openProxyPart }, { startApiThread }] = await Promise.all([
-    import("./proxy-part.ts"),
-    import("./api-thread.ts"),
-  ]);
-  // The CA first: the API hands out its certificate.
-  const ca = await openCertificateAuthority(config);
+  const { startApiThread } = await import("./api-thread.ts");
   const apiOptions = apiOptionsFor(config, folder);
-  const api = await startApiThread({ service: apiOptions, logLevel: config.logLevel });
-  assembly.stack.defer(() => api.close());
+  // The thread loads its parts while this one loads the proxy's.
+  const starting = startApiThread({ service: apiOptions, logLevel: config.logLevel });
+  starting.catch(() => {});
+  assembly.stack.defer(async () => (await starting.catch(() => undefined))?.close());
+  const { openCertificateAuthority, openProxyPart } = await import("./proxy-part.ts");
+  const ca = await openCertificateAuthority(config);
+  const api = await starting;
   assembly.listening.push(parseAddress(new URL(api.url).host));
   const proxy = await openProxyPart(assembly, {
     config,

@@ -39,7 +39,11 @@ export function describeStartFailure(error: unknown, subject: string, variable: 
     case "ENOTFOUND":
       return { exitCode: 2, message: `${subject}: this machine has no such address`, hint: `Correct ${variable}.` };
     default:
-      return { exitCode: 1, message: `${subject} could not be started: ${code ?? error.message}` };
+      // A system call's errno is the surroundings' doing, all else is ours.
+      return {
+        exitCode: code !== undefined && /^E[A-Z0-9]+$/.test(code) ? 2 : 1,
+        message: `${subject} could not be opened: ${code ?? error.message}`,
+      };
   }
 }
 

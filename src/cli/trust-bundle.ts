@@ -20,6 +20,9 @@ const replacingVariables = [
   "CARGO_HTTP_CAINFO",
   "NIX_SSL_CERT_FILE",
   "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+  "PERL_LWP_SSL_CA_FILE",
+  "HTTPLIB2_CA_CERTS",
+  "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE",
 ] as const;
 
 type Environment = Readonly<Record<string, string | undefined>>;
