@@ -30,6 +30,27 @@ export interface ScrubSession {
 /** `exact`: the placeholder as it is. `in-place`: cut or padded to the form's length, so that no length changes. */
 export type ScrubMode = "exact" | "in-place";
 
+/** The same grants stand behind many hosts where they are unrestricted. Entries go with their first grant. */
+const scrubbers = new WeakMap<Grant, { readonly grants: readonly Grant[]; readonly scrubber: Scrubber }[]>();
+/** Lists that begin with the same grant; more of them are compiled anew each time. */
+const maxShared = 8;
+
+/** The scrubber of these very grants, in this order: compiled once, however many hosts they are meant for. */
+export function scrubberFor(grants: readonly Grant[]): Scrubber {
+  const [first] = grants;
+  if (first === undefined) return emptyScrubber;
+  const shared = scrubbers.get(first) ?? [];
+  const known = shared.find((entry) => {
+    return entry.grants.length === grants.length && entry.grants.every((grant, index) => grant === grants[index]);
+  });
+  if (known !== undefined) return known.scrubber;
+  const scrubber = new Scrubber(grants);
+  if (shared.length >= maxShared) shared.shift();
+  shared.push({ grants, scrubber });
+  scrubbers.set(first, shared);
+  return scrubber;
+}
+
 /** A secret that stands behind a form. */
 interface Owner {
   readonly name: string;
@@ -130,6 +151,8 @@ export class Scrubber {
     return withShort ? scrubText(this.#shortValues, scrubbed, session) : scrubbed;
   }
 }
+
+const emptyScrubber = new Scrubber([]);
 
 /** What frames the message is neither text of the application nor ours to change. */
 const framingFields: ReadonlySet<string> = new Set(["content-length", "transfer-encoding", "connection"]);

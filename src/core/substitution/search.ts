@@ -31,6 +31,8 @@ const minTableBits = 12;
 const maxTableBits = 18;
 /** Table entries per pattern; more of them mean fewer blocks that collide. */
 const entriesPerPattern = 64;
+/** One pattern in so long a haystack: the native search is faster. */
+const nativeSearchBytes = 512;
 /** From here on the native comparison is faster than a loop. */
 const nativeCompareBytes = 48;
 
@@ -179,6 +181,13 @@ export class PatternSet<T> {
     const length = haystack.length;
     const stop = Math.min(length, limit + window - 1);
     let last = from + window - 1;
+    if (this.size === 1 && limit - from >= nativeSearchBytes && limit === length) {
+      const start = haystack.indexOf(this.#bytes, from);
+      this.#hit = 0;
+      if (start >= 0) return start;
+      // Only a beginning of the pattern can be left.
+      last = length - this.maxLength + window;
+    }
     while (last < stop) {
       const block = haystack[last - 2]! | (haystack[last - 1]! << 8) | (haystack[last]! << 16);
       const jump = jumps[Math.imul(block, hashFactor) >>> shift]!;

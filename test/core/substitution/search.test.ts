@@ -133,6 +133,30 @@ describe("PatternSet", () => {
     );
   });
 
+  it("finds and holds a single pattern in a long haystack as in a short one", () => {
+    const word = fc.oneof(pattern, longPattern);
+    fc.assert(
+      fc.property(word, text, fc.nat(200), fc.boolean(), (only, filler, cut, isThere) => {
+        const set = setOf(only);
+        const haystack = Buffer.from(
+          `${filler.padEnd(700, "-")}${isThere ? only : ""}${filler}${only.slice(0, cut)}`,
+          "latin1",
+        );
+        const start = haystack.indexOf(only);
+        expect(set.find(haystack)?.start).toBe(start < 0 ? undefined : start);
+        expect(set.find(haystack, start + 1)?.start).toBe(
+          haystack.indexOf(only, start + 1) < 0 ? undefined : haystack.indexOf(only, start + 1),
+        );
+        const next = set.findMore(haystack, 0);
+        if (start >= 0) expect(next).toMatchObject({ kind: "match", start, end: start + only.length });
+        else if (set.holdBack(haystack) < haystack.length)
+          expect(next).toEqual({ kind: "hold", start: set.holdBack(haystack) });
+        else expect(next).toBeUndefined();
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
   it("looks no further than the limit", () => {
     const set = setOf("needle");
     const haystack = Buffer.from("..needle..needle..");
