@@ -58,6 +58,7 @@ export class Base64Transform implements RequestTransform {
   #held: Buffer = NOTHING;
   #changed = false;
 
+  /** `rules`: as the inner transform's, with a sniffer of its own, for the inner one lags behind. */
   constructor(inner: TextTransform, rules: BodyRules, scope: SubstitutionScope) {
     this.#inner = inner;
     this.#rules = rules;
@@ -79,12 +80,15 @@ export class Base64Transform implements RequestTransform {
   #run(window: Buffer, final: boolean, emit: Emit): string | undefined {
     let done = 0;
     let search = 0;
+    let followed = 0;
     for (;;) {
       const pending = this.#settle(emit);
       if (pending !== undefined) return this.#hold(window, done, pending);
       const found = this.#next(window, search, final);
       const until = Math.max(done, typeof found === "number" ? found : found.start);
       const before = window.subarray(done, until);
+      if (until > followed) this.#rules.sniffer?.advance(window, followed, until);
+      followed = Math.max(followed, until);
       if (typeof found === "number") {
         if (before.length > 0) this.#calls.push(before);
         if (final) this.#calls.push("end");

@@ -135,7 +135,8 @@ function makeTransform(syntax: BodySyntax, scope: SubstitutionScope, options: Tr
     boundaries: options.boundaries,
   };
   const transform = new TextTransform(rules, scope);
-  return scope.view.writable("base64").length > 0 ? new Base64Transform(transform, rules, scope) : transform;
+  if (scope.view.writable("base64").length === 0) return transform;
+  return new Base64Transform(transform, { ...rules, sniffer: rules.sniffer && new ByteSniffer() }, scope);
 }
 
 function makeMultipart(boundary: string, scope: SubstitutionScope, options: TransformOptions): RequestTransform {
