@@ -41,7 +41,7 @@ export async function startSecretApi(
   const directory = await mkdtemp(join(tmpdir(), "keyswap-api-"));
   const masterKeys = formatMasterKey(makeMasterKey());
   const store = await (options.openStore?.(directory) ??
-    openStore({ path: join(directory, "keyswap.db"), masterKeys }));
+    openStore({ path: join(directory, "keyswap.db"), masterKeys, clock: options.clock }));
   const apiKey = `dtn_${randomBytes(32).toString("hex")}`;
   const proxyKey = randomBytes(32).toString("base64url");
   const api = await createSecretApi({

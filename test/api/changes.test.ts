@@ -1,0 +1,143 @@
+// The stream of changes, read by the parser that proxies use.
+
+import { createParser } from "eventsource-parser";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { startSecretApi, type TestApi } from "../support/secret-api.ts";
+
+let api: TestApi;
+beforeAll(async () => {
+  api = await startSecretApi();
+});
+afterAll(() => api.close());
+
+interface Message {
+  readonly event: string;
+  readonly id: string | undefined;
+  readonly data: { version: string; sandboxes?: string[]; sources?: boolean };
+}
+
+async function follow(options: { key?: string; since?: string; lastEventId?: string; url?: string } = {}) {
+  const abort = new AbortController();
+  onTestFinished(() => abort.abort());
+  const query = options.since === undefined ? "" : `?since=${options.since}`;
+  const response = await fetch(`${options.url ?? api.url}/changes${query}`, {
+    signal: abort.signal,
+    headers: {
+      authorization: `Bearer ${options.key ?? api.proxyKey}`,
+      ...(options.lastEventId === undefined ? {} : { "last-event-id": options.lastEventId }),
+    },
+  });
+  expect(response.status).toBe(200);
+  const messages: Message[] = [];
+  const parser = createParser({
+    onEvent: (event) => messages.push({ event: event.event ?? "", id: event.id, data: JSON.parse(event.data) }),
+  });
+  const decoder = new TextDecoder();
+  const ended = (async () => {
+    try {
+      for await (const chunk of response.body!) parser.feed(decoder.decode(chunk, { stream: true }));
+    } catch {
+      // Aborted at the test's end.
+    }
+  })();
+  return { messages, ended };
+}
+
+const version = async () => String(await api.store.changes.version());
+
+it("greets with the current version, then tells of each change", async () => {
+  const before = await version();
+  const { messages } = await follow();
+  await expect.poll(() => messages).toEqual([{ event: "hello", id: undefined, data: { version: before } }]);
+  const secret = (await api.call("POST", "/secret", { name: "FOLLOWED", value: "v" })).body;
+  const box = (await api.call("POST", "/sandbox", { secrets: [{ A: "FOLLOWED" }], sources: ["10.0.0.1"] })).body;
+  await api.call("PATCH", `/secret/${secret.id}`, { value: "w" });
+  await expect.poll(() => messages.length).toBe(4);
+  const base = Number(before);
+  const change = (at: number, sandboxes: string[], sources: boolean) => ({
+    event: "change",
+    id: String(base + at),
+    data: { version: String(base + at), sandboxes, sources },
+  });
+  expect(messages.slice(1)).toEqual([change(1, [], false), change(2, [box.id], true), change(3, [box.id], false)]);
+});
+
+it("resumes after a version, by query or by Last-Event-ID, without a gap", async () => {
+  const since = await version();
+  for (let at = 0; at < 5; at++) await api.call("POST", "/secret", { name: `RESUMED_${at}`, value: "v" });
+  for (const resume of [{ since }, { lastEventId: since }]) {
+    const { messages } = await follow(resume);
+    await api.call("POST", "/sandbox", {});
+    const now = Number(await version());
+    await expect.poll(() => messages.at(-1)?.data.version).toBe(String(now));
+    expect(messages[0]).toMatchObject({ event: "hello", data: { version: String(now - 1) } });
+    const expected = Array.from({ length: now - Number(since) }, (_, at) => String(Number(since) + at + 1));
+    expect(messages.slice(1).map((message) => message.data.version)).toEqual(expected);
+  }
+});
+
+it("loses and repeats nothing for streams that open amid writes", async () => {
+  const start = Number(await version());
+  const writes = (async () => {
+    for (let at = 0; at < 200; at++) await api.call("POST", "/secret", { name: `AMID_${at}`, value: "v" });
+  })();
+  const streams = await Promise.all(Array.from({ length: 10 }, () => follow({ since: String(start) })));
+  await writes;
+  const end = Number(await version());
+  const expected = Array.from({ length: end - start }, (_, at) => String(start + at + 1));
+  for (const { messages } of streams) {
+    await expect.poll(() => messages.at(-1)?.data.version, { timeout: 10_000 }).toBe(String(end));
+    expect(messages.slice(1).map((message) => message.data.version)).toEqual(expected);
+  }
+});
+
+it.each([
+  ["from before what is known", () => "1"],
+  ["from the future", async () => String(Number(await version()) + 1_000)],
+  ["of another kind", () => "abc"],
+])("says reset to a version %s", async (_, since) => {
+  const { messages } = await follow({ since: await since() });
+  await expect.poll(() => messages.map((message) => message.event)).toEqual(["hello", "reset"]);
+  expect(messages[1]!.data.version).toBe(await version());
+});
+
+it("beats every few seconds with the current version", async () => {
+  const { messages } = await follow();
+  await expect.poll(() => messages.at(-1)?.event, { timeout: 10_000, interval: 100 }).toBe("heartbeat");
+  expect(messages.at(-1)).toMatchObject({ id: undefined, data: { version: await version() } });
+});
+
+describe("a credential that sees less", () => {
+  it("hears every version, but of its own organization's sandboxes alone", async () => {
+    const { body: other } = await api.call("POST", "/organizations", { name: "listener" });
+    const headers = { "x-daytona-organization-id": other.id };
+    const resolve = { name: "p", permissions: ["resolve:secrets"] };
+    const { value: key } = (await api.call("POST", "/api-keys", resolve, { headers })).body;
+    const start = Number(await version());
+    const { messages } = await follow({ key });
+    const foreign = (await api.call("POST", "/sandbox", { sources: ["10.7.0.1"] })).body;
+    const own = (await api.call("POST", "/sandbox", {}, { headers })).body;
+    await expect.poll(() => messages.length).toBe(3);
+    expect(messages.slice(1).map((message) => message.data)).toEqual([
+      { version: String(start + 1), sandboxes: [], sources: false },
+      { version: String(start + 2), sandboxes: [own.id], sources: false },
+    ]);
+    expect(JSON.stringify(messages)).not.toContain(foreign.id);
+  });
+
+  it("is cut off when it is revoked", async () => {
+    const resolve = { name: "revoked", permissions: ["resolve:secrets"] };
+    const { value: key } = (await api.call("POST", "/api-keys", resolve)).body;
+    const { messages, ended } = await follow({ key });
+    await expect.poll(() => messages.length).toBe(1);
+    await api.call("DELETE", "/api-keys/revoked");
+    await ended;
+  });
+});
+
+it("ends streams when the API closes", async () => {
+  const brief = await startSecretApi();
+  const { ended } = await follow({ url: brief.url, key: brief.proxyKey });
+  await brief.close();
+  await ended;
+});
