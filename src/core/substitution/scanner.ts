@@ -76,7 +76,7 @@ export class BodyScanner {
       if (start === window.length) return final ? window.length : this.#clearUpTo(window, at);
       at = start + 1;
       if (isInsideUnit(this.#spelling, window, start)) continue;
-      const found = this.#match(window, start, view);
+      const found = this.#match(window, start, final, view);
       if (typeof found === "object") return found;
       if (found === INCOMPLETE && !final) return start;
     }
@@ -109,8 +109,8 @@ export class BodyScanner {
     }
   }
 
-  /** Reads a whole placeholder at `start`. */
-  #match(window: Buffer, start: number, view: HostView): BodySighting | typeof INCOMPLETE | undefined {
+  /** Reads a whole placeholder at `start`. Its key may be there and the rest not: then it was altered, or cut short. */
+  #match(window: Buffer, start: number, final: boolean, view: HostView): BodySighting | typeof INCOMPLETE | undefined {
     const spelling = this.#spelling;
     let at = start;
     for (let i = 0; i < PREFIX.length; i++) {
@@ -133,10 +133,11 @@ export class BodyScanner {
     const grant = view.index.byKey(key);
     if (grant === undefined) return { key, grant, altered: false, start, end: keyEnd };
     for (let i = PREFIX.length + KEY_LENGTH; i < grant.literal.length; i++) {
-      if (at >= window.length) return INCOMPLETE;
-      const unit = readUnit(spelling, window, at);
-      if (unit === INCOMPLETE) return INCOMPLETE;
-      if (unitCode(unit) !== grant.literal[i]) return { key, grant, altered: true, start, end: keyEnd };
+      const unit = at < window.length ? readUnit(spelling, window, at) : INCOMPLETE;
+      if (unit === INCOMPLETE && !final) return INCOMPLETE;
+      if (unit === INCOMPLETE || unitCode(unit) !== grant.literal[i]) {
+        return { key, grant, altered: true, start, end: keyEnd };
+      }
       at += unitLength(unit);
     }
     return { key, grant, altered: false, start, end: at };

@@ -19,7 +19,7 @@ const PRINTABLE_ESCAPE = /%[2-7][0-9a-fA-F]/;
 const OTHER = "\uffff";
 
 function read(target: string): Reading {
-  if (!PRINTABLE_ESCAPE.test(target)) return { text: target, positions: undefined };
+  if (!target.includes("%")) return { text: target, positions: undefined };
   const positions = new Uint32Array(target.length + 1);
   let text = "";
   for (let i = 0; i < target.length; ) {
