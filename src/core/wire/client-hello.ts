@@ -32,6 +32,7 @@ export function parseClientHello(bytes: Buffer): ClientHello {
     if (bytes[pos] !== HANDSHAKE_RECORD || bytes[pos + 1] !== TLS_MAJOR) return malformed("record header");
     const length = bytes.readUInt16BE(pos + 3);
     if (length === 0 || length > MAX_RECORD_BYTES) return malformed("record length");
+    if (parts.length === MAX_RECORDS) return malformed("too many records");
     const end = Math.min(bytes.length, pos + RECORD_HEADER_BYTES + length);
     const part = bytes.subarray(pos + RECORD_HEADER_BYTES, end);
     parts.push(part);
@@ -66,6 +67,8 @@ const RECORD_HEADER_BYTES = 5;
 const HANDSHAKE_HEADER_BYTES = 4;
 // RFC 8446 section 5.1: 2^14; older stacks may add a little.
 const MAX_RECORD_BYTES = 16 * 1024 + 256;
+/** Every call reads from the first byte again: a message cut into tiny records must not make that long work. */
+const MAX_RECORDS = 64;
 const SERVER_NAME = 0;
 const ALPN = 16;
 const HOST_NAME = 0;
@@ -102,15 +105,15 @@ function readHello(hello: Reader): ClientHello {
         if (nameType !== HOST_NAME || serverName !== undefined) return malformed("server_name");
         serverName = name.rest();
       }
-      if (names.broken || serverName === undefined || serverName === "") return malformed("server_name");
+      if (names.broken || !body.atEnd || serverName === undefined || serverName === "") return malformed("server_name");
     } else if (type === ALPN) {
       const list = body.vector(2);
       while (!list.atEnd && !list.broken) alpn.push(list.vector(1).rest());
-      if (list.broken) return malformed("alpn");
+      if (list.broken || !body.atEnd) return malformed("alpn");
     }
     if (body.broken) return malformed("extension");
   }
-  if (hello.broken || extensions.broken) return malformed("ClientHello");
+  if (hello.broken || !hello.atEnd || extensions.broken) return malformed("ClientHello");
   return { kind: "hello", serverName, alpn };
 }
 
