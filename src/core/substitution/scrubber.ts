@@ -1,13 +1,15 @@
 // Scrubbing: real values out of responses, placeholders in.
 //
 //   grants ─ forms.ts: every way an echo may spell a value ─ search.ts: one search for all of them
-//      └► Scrubber: heads and fields at once; bodies as a stream (scrub-body.ts)
+//      └► Scrubber: heads and fields at once; bodies as a stream (scrub-body.ts), parts of bodies (scrub-part.ts),
+//         compressed messages (scrub-messages.ts); response-plan.ts says which
 //
 // Compiled once per list of grants, used by any number of exchanges at a time: what belongs to one exchange is in its
 // ScrubSession. What holds no value comes back as the same object.
 //
 // Values shorter than 8 bytes are not looked for in bodies: they would mangle pages. In fields they are from 4 bytes on,
-// but not in those that HTTP itself gives a meaning to.
+// but not in those that HTTP itself gives a meaning to. Base64 that is broken into lines, and whatever a server computes
+// from a value, is not found.
 
 import type { Grant } from "../grants.ts";
 import type { BodyTransform, Field, ResponseHead } from "../message.ts";
