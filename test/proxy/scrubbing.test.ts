@@ -1,0 +1,372 @@
+// Answers on their way back: a value never reaches the sandbox, and what holds none stays what it was.
+
+import {
+  brotliCompressSync,
+  brotliDecompressSync,
+  constants,
+  deflateSync,
+  gunzipSync,
+  gzipSync,
+  inflateSync,
+  zstdCompressSync,
+  zstdDecompressSync,
+} from "node:zlib";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Origin, type OriginHandler, startOrigin } from "../support/origin.ts";
+import { type RawConnection, type RawOrigin, startRawOrigin } from "../support/raw-origin.ts";
+import { type MadeSandbox, type MadeSecret, startKeyswap, type TestKeyswap } from "../support/stack.ts";
+import { connectThrough, fieldValue, type WireAnswer } from "../support/wire-client.ts";
+
+const host = "api.good.test";
+const value = 'sk-live/4f9a8b7c6d5e+"quoted"';
+let keyswap: TestKeyswap;
+let origin: Origin;
+let raw: RawOrigin;
+let secret: MadeSecret;
+let sandbox: MadeSandbox;
+let handler: OriginHandler;
+let serve: (connection: RawConnection) => Promise<void>;
+
+beforeAll(async () => {
+  keyswap = await startKeyswap();
+  origin = await startOrigin({
+    pki: keyswap.pki,
+    names: [host],
+    handler: (request, response, seen) => handler(request, response, seen),
+  });
+  raw = await startRawOrigin({ pki: keyswap.pki, names: [host] }, (connection) => serve(connection));
+  secret = await keyswap.secret(value, [host]);
+  sandbox = await keyswap.sandbox([secret]);
+});
+
+afterAll(async () => {
+  await keyswap.close();
+  await origin.close();
+  await raw.close();
+  expect(raw.faults).toEqual([]);
+  expect(keyswap.errors).toEqual([]);
+});
+
+async function ask(answer: OriginHandler, method = "GET", more = ""): Promise<WireAnswer> {
+  handler = answer;
+  const client = await connectThrough(keyswap, sandbox, host, origin.port);
+  client.send(`${method} / HTTP/1.1\r\nHost: ${host}\r\n${more}\r\n`);
+  const given = await client.read(method);
+  client.close();
+  return given;
+}
+
+/** What a server answers, byte for byte. */
+async function askRaw(bytes: string | readonly string[], method = "GET"): Promise<WireAnswer> {
+  serve = async ({ wire, readRequest, socket }) => {
+    await readRequest();
+    for (const part of typeof bytes === "string" ? [bytes] : bytes) {
+      await wire.sendAll(part);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    socket.end();
+  };
+  const client = await connectThrough(keyswap, sandbox, host, raw.port);
+  client.send(`${method} / HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+  const given = await client.read(method);
+  client.close();
+  return given;
+}
+
+function everything(answer: WireAnswer): string {
+  return JSON.stringify([
+    answer.reason,
+    answer.fields,
+    answer.trailers,
+    answer.interim,
+    answer.body.toString("latin1"),
+  ]);
+}
+
+describe("a value in an answer becomes its placeholder", () => {
+  it("in header fields, Location and Set-Cookie among them", async () => {
+    const answer = await ask((_request, response) => {
+      response.setHeader("X-Echo", `key ${value}`);
+      response.setHeader("Location", `https://x.test/?k=${encodeURIComponent(value)}`);
+      response.setHeader("Set-Cookie", ["a=1", `k=${encodeURIComponent(value)}`, "a=2"]);
+      response.end("done");
+    });
+    expect(fieldValue(answer, "x-echo")).toBe(`key ${secret.placeholder}`);
+    expect(fieldValue(answer, "location")).toBe(`https://x.test/?k=${secret.placeholder}`);
+    expect(answer.fields.filter(([name]) => name === "Set-Cookie").map(([, text]) => text)).toEqual([
+      "a=1",
+      `k=${secret.placeholder}`,
+      "a=2",
+    ]);
+  });
+
+  it("in the reason phrase", async () => {
+    const answer = await askRaw(`HTTP/1.1 401 bad key ${value}\r\nContent-Length: 0\r\n\r\n`);
+    expect(answer.reason).toBe(`bad key ${secret.placeholder}`);
+  });
+
+  it("in every spelling that an echo gives it", async () => {
+    const spellings = [
+      value,
+      JSON.stringify(value).slice(1, -1),
+      encodeURIComponent(value),
+      encodeURIComponent(value).replace(/%../g, (code) => code.toLowerCase()),
+      value.replaceAll('"', "&quot;"),
+      Buffer.from(value).toString("hex"),
+      Buffer.from(value).toString("base64"),
+      Buffer.from(`x${value}`).toString("base64"),
+      Buffer.from(`xy${value}`).toString("base64url"),
+    ];
+    const answer = await ask((_request, response) => {
+      response.setHeader("Content-Type", "text/plain");
+      response.end(spellings.join("\n"));
+    });
+    const body = answer.body.toString();
+    expect(body.split("\n")).toHaveLength(spellings.length);
+    for (const spelling of spellings) expect(body).not.toContain(spelling);
+    // The characters at base64's borders belong to the neighbours too; the rest is gone.
+    for (const at of [0, 1, 2]) {
+      const core = Buffer.from("x".repeat(at) + value)
+        .toString("base64url")
+        .slice(4, -4);
+      expect(body.replaceAll("+", "-").replaceAll("/", "_")).not.toContain(core);
+    }
+  });
+
+  it("in a body with a length, in a chunked one, and in one that ends with the connection", async () => {
+    for (const [head, body] of [
+      [`Content-Length: ${value.length + 2}\r\n`, `<${value}>`],
+      ["Transfer-Encoding: chunked\r\n", `1\r\n<\r\n${value.length.toString(16)}\r\n${value}\r\n1\r\n>\r\n0\r\n\r\n`],
+      ["", `<${value}>`],
+    ]) {
+      const answer = await askRaw(`HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n${head}\r\n${body}`);
+      expect(answer.body.toString()).toBe(`<${secret.placeholder}>`);
+    }
+  });
+
+  it("where every byte of the body is a chunk and a packet of its own", async () => {
+    const parts = [...`{"k":"${value}"}`].map((byte) => `1\r\n${byte}\r\n`);
+    const answer = await askRaw([
+      "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n",
+      ...parts,
+      "0\r\n\r\n",
+    ]);
+    expect(answer.body.toString()).toBe(`{"k":"${secret.placeholder}"}`);
+  });
+
+  it("in trailers", async () => {
+    const answer = await askRaw(
+      `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 1 ${value}\r\nX-More: 2\r\n\r\n`,
+    );
+    expect(answer.body.toString()).toBe("abc");
+    expect(answer.trailers).toEqual([
+      ["X-Sum", `1 ${secret.placeholder}`],
+      ["X-More", "2"],
+    ]);
+  });
+
+  it("in interim answers", async () => {
+    const answer = await askRaw(
+      `HTTP/1.1 103 Early Hints\r\nLink: <https://x/${encodeURIComponent(value)}>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok`,
+    );
+    expect(answer.interim).toHaveLength(1);
+    expect(everything(answer)).not.toContain(encodeURIComponent(value));
+  });
+
+  it("in the head of an answer to HEAD, and of a 304 and a 204", async () => {
+    for (const [method, status] of [
+      ["HEAD", "200 OK"],
+      ["GET", "304 Not Modified"],
+      ["GET", "204 No Content"],
+    ] as const) {
+      const length = status.startsWith("204") ? "" : "Content-Length: 1234\r\n";
+      const answer = await askRaw(`HTTP/1.1 ${status}\r\nX-Echo: ${value}\r\nETag: "a"\r\n${length}\r\n`, method);
+      expect(fieldValue(answer, "x-echo")).toBe(secret.placeholder);
+      expect(fieldValue(answer, "etag")).toBe('"a"');
+      expect(fieldValue(answer, "content-length")).toBe(length === "" ? undefined : "1234");
+    }
+  });
+
+  it("in a long body whose length stays: the form is overwritten", async () => {
+    const size = 3 * 1024 * 1024;
+    const body = Buffer.alloc(size, "z");
+    body.write(value, 2_000_000);
+    const answer = await ask((_request, response) => {
+      response.writeHead(200, { "content-type": "text/plain", "content-length": size });
+      response.end(body);
+    });
+    expect(fieldValue(answer, "content-length")).toBe(String(size));
+    expect(answer.body).toHaveLength(size);
+    expect(answer.body.includes(value)).toBe(false);
+    expect(answer.body.subarray(0, 2_000_000).equals(body.subarray(0, 2_000_000))).toBe(true);
+    const behind = 2_000_000 + value.length;
+    expect(answer.body.subarray(behind).equals(body.subarray(behind))).toBe(true);
+  });
+
+  it("and the audit names the secret", async () => {
+    const own = await keyswap.sandbox([secret]);
+    handler = (_request, response) => response.end(value);
+    const client = await connectThrough(keyswap, own, host, origin.port);
+    client.send(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+    await client.read();
+    expect(await keyswap.exchanges(own)).toMatchObject([{ scrubbed: [secret.name] }]);
+    client.close();
+  });
+});
+
+describe("content codings of answers", () => {
+  const codings = {
+    gzip: [gzipSync, gunzipSync],
+    deflate: [deflateSync, inflateSync],
+    // At its default level it would take a minute.
+    br: [
+      (bytes: Buffer | string) => brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } }),
+      brotliDecompressSync,
+    ],
+    zstd: [zstdCompressSync, zstdDecompressSync],
+  } as const;
+
+  for (const [name, [encode, decode]] of Object.entries(codings)) {
+    it(`${name} with a length, and chunked`, async () => {
+      for (const chunked of [false, true]) {
+        const coded = encode(`<${value}>`);
+        const answer = await ask((_request, response) => {
+          response.setHeader("Content-Type", "text/plain");
+          response.setHeader("Content-Encoding", name);
+          if (chunked) {
+            response.write(coded.subarray(0, 5));
+            response.end(coded.subarray(5));
+          } else response.end(coded);
+        });
+        expect(fieldValue(answer, "content-encoding")).toBe(name);
+        expect(decode(answer.body).toString()).toBe(`<${secret.placeholder}>`);
+      }
+    });
+
+    it(`${name} stays byte for byte where nothing is found`, async () => {
+      for (const chunked of [false, true]) {
+        const coded = encode("nothing in it ".repeat(1000));
+        const answer = await ask((_request, response) => {
+          response.setHeader("Content-Type", "text/plain");
+          response.setHeader("Content-Encoding", name);
+          if (chunked) response.write(coded.subarray(0, 5));
+          response.end(chunked ? coded.subarray(5) : coded);
+        });
+        expect(answer.body.equals(coded)).toBe(true);
+      }
+    });
+
+    it(`${name} longer than the buffer is coded anew as a stream`, async () => {
+      const text = Buffer.alloc(3 * 1024 * 1024);
+      for (let at = 0, word = 1; at < text.length; at += 4) {
+        word = (Math.imul(word, 1_103_515_245) + 12_345) | 0;
+        text.writeInt32LE(word & 0x3f3f3f3f, at);
+      }
+      text.write(value, 2_500_000);
+      const answer = await ask((_request, response) => {
+        response.writeHead(200, { "content-type": "text/plain", "content-encoding": name, etag: '"v1"' });
+        response.end(encode(text));
+      });
+      const decoded = decode(answer.body);
+      expect(decoded.includes(value)).toBe(false);
+      expect(decoded.includes(secret.placeholder)).toBe(true);
+      expect(decoded.length).toBe(text.length - value.length + secret.placeholder.length);
+      expect(fieldValue(answer, "etag")).toBe('"v1"');
+    });
+  }
+
+  it("a coding that cannot be read is refused with 502", async () => {
+    const answer = await ask((_request, response) => {
+      response.setHeader("Content-Encoding", "x-secret-sauce");
+      response.end(value);
+    });
+    expect(answer.status).toBe(502);
+    expect(fieldValue(answer, "keyswap-error")).toBe("coding-unreadable");
+  });
+
+  it("and is not asked for", async () => {
+    let asked: string | undefined;
+    await ask(
+      (request, response) => {
+        asked = request.headers["accept-encoding"];
+        response.end();
+      },
+      "GET",
+      "Accept-Encoding: gzip, dcb, br;q=0.5\r\n",
+    );
+    expect(asked).toBe("gzip, br;q=0.5");
+  });
+
+  it("an answer that breaks off inside its coding is not passed for whole", async () => {
+    const coded = gzipSync(Buffer.alloc(4 * 1024 * 1024, "ab"), { level: 0 });
+    serve = async ({ wire, readRequest, socket }) => {
+      await readRequest();
+      wire.send(
+        `HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\nContent-Length: ${coded.length}\r\n\r\n`,
+      );
+      await wire.sendAll(coded.subarray(0, coded.length / 2));
+      socket.end();
+    };
+    const client = await connectThrough(keyswap, sandbox, host, raw.port);
+    client.send(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+    await expect(client.read()).rejects.toThrow("closed");
+    client.close();
+  });
+});
+
+describe("what holds nothing stays what it was", () => {
+  it("binary bodies, framing, case and order of fields", async () => {
+    const body = Buffer.from(Array.from({ length: 512 }, (_, at) => at & 255)).toString("latin1");
+    const answer = await askRaw(
+      `HTTP/1.1 200 Fine \xe9\r\nx-B: 2\r\nX-a: 1\r\nContent-Type: application/octet-stream\r\nX-latin: caf\xe9\r\nContent-length: 512\r\nx-b: 3\r\n\r\n${body}`,
+    );
+    expect(answer.reason).toBe("Fine \xe9");
+    expect(answer.fields).toEqual([
+      ["x-B", "2"],
+      ["X-a", "1"],
+      ["Content-Type", "application/octet-stream"],
+      ["X-latin", "caf\xe9"],
+      ["Content-length", "512"],
+      ["x-b", "3"],
+    ]);
+    expect(answer.body.toString("latin1")).toBe(body);
+  });
+
+  it("a redirect goes to the client, who decides", async () => {
+    const answer = await ask((_request, response) => response.writeHead(302, { location: "/next" }).end());
+    expect(answer.status).toBe(302);
+    expect(origin.seen.filter(({ url }) => url === "/next")).toEqual([]);
+  });
+});
+
+describe("ranges", () => {
+  it("a short part is not asked for, a long one without a coding", async () => {
+    const asked: unknown[] = [];
+    for (const range of ["bytes=0-3", "bytes=0-99999"]) {
+      await ask(
+        (request, response) => {
+          asked.push([request.headers.range, request.headers["accept-encoding"]]);
+          response.end();
+        },
+        "GET",
+        `Range: ${range}\r\nAccept-Encoding: gzip\r\n`,
+      );
+    }
+    expect(asked).toEqual([
+      [undefined, "gzip"],
+      ["bytes=0-99999", "identity"],
+    ]);
+  });
+
+  it("a value that a part's edge cuts is masked", async () => {
+    const body = `${value.slice(8)} ${"-".repeat(200)} ${value.slice(0, -4)}`;
+    const answer = await askRaw(
+      `HTTP/1.1 206 Partial Content\r\nContent-Type: text/plain\r\nContent-Range: bytes 1000-${999 + body.length}/99999\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    );
+    expect(answer.status).toBe(206);
+    expect(answer.body).toHaveLength(body.length);
+    expect(answer.body.toString()).not.toContain(value.slice(8));
+    expect(answer.body.toString()).not.toContain(value.slice(0, -4));
+    expect(answer.body.toString()).toContain("-".repeat(200));
+  });
+});
