@@ -44,6 +44,8 @@ abstract class MessageReader<H extends RequestHead | ResponseHead> {
   #searched = 0;
   /** Bytes of empty lines before the head. */
   #skipped = 0;
+  /** An interim head was read and the final one was not. */
+  #answering = false;
   #body: BodyReader | undefined;
   #reading = false;
 
@@ -60,9 +62,9 @@ abstract class MessageReader<H extends RequestHead | ResponseHead> {
   /** RFC 9112 section 2.2: whether empty lines before a start line are passed over. */
   protected abstract skipsEmptyLines(): boolean;
 
-  /** No byte of a message was read since the last one ended. */
+  /** Nothing was read since the last message ended, not even an empty line: those must not keep a connection waiting. */
   get idle(): boolean {
-    return this.#state === "head" && this.#pos === this.#input.length;
+    return this.#skipped === 0 && this.#isBetween();
   }
 
   /** A complete message waits for `next`. */
@@ -104,7 +106,11 @@ abstract class MessageReader<H extends RequestHead | ResponseHead> {
       this.#end();
       return true;
     }
-    return this.idle || this.#state === "held";
+    return this.#isBetween() || this.#state === "held";
+  }
+
+  #isBetween(): boolean {
+    return this.#state === "head" && this.#pos === this.#input.length && !this.#answering;
   }
 
   #append(bytes: Buffer): void {
@@ -178,7 +184,8 @@ abstract class MessageReader<H extends RequestHead | ResponseHead> {
     const framing = this.frame(parsed.head);
     if (framing.kind === "malformed") return this.#fault("malformed", framing.detail);
     this.#pos = end + HEAD_END.length;
-    if (this.isInterim(parsed.head)) {
+    this.#answering = this.isInterim(parsed.head);
+    if (this.#answering) {
       this.#handler.onHead(parsed.head, 0);
     } else if (framing.length === 0) {
       this.#state = "held";

@@ -61,12 +61,13 @@ describe("RequestReader", () => {
     expect(reader.idle).toBe(true);
     reader.push(latin1("GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\nGET /c"));
     expect(log.lines).toEqual(["GET /a 0", "end"]);
-    expect([reader.held, reader.idle]).toEqual([true, false]);
+    expect([reader.held, reader.idle, reader.keepsBytes]).toEqual([true, false, true]);
     reader.push(latin1(" HTTP/1.1\r\n\r\n"));
     reader.next();
     expect(log.lines.slice(2)).toEqual(["GET /b 0", "end"]);
     reader.next();
     expect(log.lines.slice(4)).toEqual(["GET /c 0", "end"]);
+    expect([reader.held, reader.keepsBytes]).toEqual([true, false]);
     reader.next();
     expect([reader.held, reader.idle]).toEqual([false, true]);
     reader.next();
@@ -130,14 +131,14 @@ describe("RequestReader", () => {
     expect(pushed.map(String).join("")).toBe(`${first}POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nbye`);
   });
 
-  it("is idle between messages, not within them, and empty lines are none", () => {
+  it("is idle between messages, not within them, nor while empty lines come in", () => {
     const { reader } = requestReader();
     const idle: boolean[] = [];
     for (const part of ["\r\n", "\r", "\n", "G", "ET / HTTP/1.1\r\n\r\n"]) {
       reader.push(latin1(part));
       idle.push(reader.idle);
     }
-    expect(idle).toEqual([true, false, true, false, false]);
+    expect(idle).toEqual([false, false, false, false, false]);
     reader.next();
     expect(reader.idle).toBe(true);
   });
@@ -261,6 +262,15 @@ describe("ResponseReader", () => {
     reader.push(latin1("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\n"));
     reader.push(latin1("Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n"));
     expect(log.lines).toEqual(["100 0", "103 0", "200 chunked", "data ok", "end X-Sum=1"]);
+  });
+
+  it("is not between answers once an interim head was read", () => {
+    const { reader } = responseReader();
+    reader.push(latin1("HTTP/1.1 100 Continue\r\n\r\n"));
+    expect([reader.idle, reader.finish()]).toEqual([false, false]);
+    reader.push(latin1("HTTP/1.1 204 None\r\n\r\n"));
+    reader.next();
+    expect([reader.idle, reader.finish()]).toEqual([true, true]);
   });
 
   it("ends a body with the connection", () => {
