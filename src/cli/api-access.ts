@@ -26,10 +26,9 @@ const clientSettings: readonly SettingKey[] = [
   "proxyUrl",
 ];
 
-/** The settings that a command needs to reach the API. */
+/** The flags of the settings that a command needs to reach the API; `--api-url` is short for `--secret-api-url`. */
 export function defineClientFlags(command: Command): Flags {
-  const flags = addSettingFlags(command, (key) => clientSettings.includes(key));
-  return flags;
+  return addSettingFlags(command, (key) => clientSettings.includes(key), { "api-url": "secret-api-url" });
 }
 
 export async function withApi(cli: Cli, flags: Flags, use: (api: ApiAccess) => void | Promise<void>): Promise<void> {

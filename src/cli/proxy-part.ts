@@ -50,8 +50,13 @@ export async function openProxyPart(assembly: Assembly, options: ProxyPartOption
   });
   stack.defer(() => client.close());
   const { cacheTtlMs, maxStaleMs } = config;
-  const grants = new GrantCache({ client, cacheTtlMs, maxStaleMs, clock, logger });
-  stack.defer(() => grants.close());
+  const grantsLogger = logger.child({});
+  const grants = new GrantCache({ client, cacheTtlMs, maxStaleMs, clock, logger: grantsLogger });
+  stack.defer(() => {
+    // A fetch that is cut off because we end is no failure to tell of.
+    grantsLogger.level = "silent";
+    return grants.close();
+  });
   grants.start();
   const audit = await openAudit(config, logger);
   stack.defer(() => audit.close());

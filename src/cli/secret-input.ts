@@ -67,9 +67,10 @@ async function readAll(stdin: NodeJS.ReadStream): Promise<Buffer> {
 
 /** Asks on stderr, so that stdout stays a program's; what is typed is not shown. */
 async function prompt(cli: Cli, question: string): Promise<string> {
-  cli.stderr.write(question);
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
   const lines = createInterface({ input: cli.stdin, output: silent, terminal: true });
+  // Only now: from here on the terminal does not echo what is typed.
+  cli.stderr.write(question);
   const aborted = new AbortController();
   lines.once("SIGINT", () => aborted.abort());
   lines.once("close", () => aborted.abort());

@@ -5,12 +5,19 @@ import { FILE_SUFFIX, plainName, type Setting, type SettingKey, settingKeys, set
 
 export type Flags = ReadonlyMap<string, string | readonly string[]>;
 
-/** Adds the flags of these settings and `--config`; the map fills while the command line is parsed. */
-export function addSettingFlags(command: Command, isWanted: (key: SettingKey, setting: Setting) => boolean): Flags {
+/**
+ * Adds the flags of these settings and `--config`; the map fills while the command line is parsed. `aliases` are further
+ * names of flags.
+ */
+export function addSettingFlags(
+  command: Command,
+  isWanted: (key: SettingKey, setting: Setting) => boolean,
+  aliases: Readonly<Record<string, string>> = {},
+): Flags {
   const flags = new Map<string, string | readonly string[]>();
   command.optionsGroup("Settings (also KEYSWAP_… variables, and keys of a --config file):");
-  const add = (plain: string, placeholder: string, description: string) => {
-    const option = new Option(`--${plain} <${placeholder}>`, description).argParser((value: string) => {
+  const add = (plain: string, placeholder: string, description: string, spelled = plain) => {
+    const option = new Option(`--${spelled} <${placeholder}>`, description).argParser((value: string) => {
       const before = flags.get(plain);
       flags.set(plain, before === undefined ? value : [before, value].flat());
       return value;
@@ -27,6 +34,7 @@ export function addSettingFlags(command: Command, isWanted: (key: SettingKey, se
     if (setting.confidential !== "key") add(plain, "value", description);
     if (setting.confidential !== undefined) add(plain + FILE_SUFFIX, "file", `the file that holds it: ${description}`);
   }
+  for (const [alias, plain] of Object.entries(aliases)) add(plain, "value", `short for --${plain}`, alias);
   command.optionsGroup("Options:");
   return flags;
 }

@@ -1,0 +1,193 @@
+import { execFile } from "node:child_process";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { makeWorkbench, type RunningKeyswap, type Workbench } from "../support/workbench.ts";
+
+const VALUE = "hunter2-hunter2-hunter2";
+
+/** Resolved as a proxy would: the only way to see what was stored. */
+async function storedValue(bench: Workbench, api: string, name: string): Promise<string | undefined> {
+  const created = await bench.run(["sandbox", "create", "--secret", `X=${name}`, "--json"]);
+  const { id } = JSON.parse(created.stdout) as { id: string };
+  const key = readFileSync(join(bench.dataDir, "proxy-key"), "utf8").trim();
+  const answer = await fetch(`${api}/sandbox/${id}/egress`, { headers: { authorization: `Bearer ${key}` } });
+  const { grants } = (await answer.json()) as { grants: { value: string }[] };
+  return grants[0]?.value;
+}
+
+describe.each(["the keyswap that runs", "the data folder, where none runs"])("on %s", (where) => {
+  let bench: Workbench;
+  let keyswap: RunningKeyswap | undefined;
+  beforeAll(async () => {
+    bench = makeWorkbench();
+    if (where === "the keyswap that runs") keyswap = await bench.start(["start"]);
+  });
+  afterAll(() => bench[Symbol.asyncDispose]());
+
+  test("a secret is created, listed, shown, changed and deleted; its value is never shown", async () => {
+    const shown: string[] = [];
+    const ok = async (args: readonly string[], input?: string) => {
+      const outcome = await bench.run(args, input === undefined ? {} : { input });
+      expect([outcome.code, outcome.stderr]).toEqual([0, ""]);
+      shown.push(outcome.stdout);
+      return outcome.stdout;
+    };
+    await ok(
+      ["secret", "create", "API", "--host", "a.example", "--host", "*.b.example", "--value-stdin"],
+      `${VALUE}\n`,
+    );
+    const [secret] = JSON.parse(await ok(["secret", "list", "--json"]));
+    expect(secret).toMatchObject({ name: "API", hosts: ["a.example", "*.b.example"] });
+    expect(await ok(["secret", "list"])).toMatch(
+      /^NAME +HOSTS +PLACEHOLDER\nAPI +a\.example, \*\.b\.example +dtn_secret_\w+\n$/,
+    );
+    await ok(["secret", "update", "API", "--value-stdin", "--description", "for tests"], `new-${VALUE}`);
+    const changed = JSON.parse(await ok(["secret", "get", "API", "--json"]));
+    expect(changed).toMatchObject({ description: "for tests", placeholder: secret.placeholder, hosts: secret.hosts });
+    expect(JSON.parse(await ok(["secret", "get", secret.id, "--json"]))).toEqual(changed);
+    await ok(["secret", "update", "API", "--unrestricted"]);
+    expect(await ok(["secret", "get", "API"])).toContain("every host");
+    await ok(["secret", "delete", "API"]);
+    expect(JSON.parse(await ok(["secret", "list", "--json"]))).toEqual([]);
+    expect(shown.join("")).not.toContain("hunter2");
+  });
+
+  test("a sandbox is created, mounted, shown, listed and deleted", async () => {
+    for (const name of ["ONE", "TWO"]) {
+      await bench.run(["secret", "create", name, "--host", "a.example", "--value-stdin"], { input: VALUE });
+    }
+    const created = await bench.run(["sandbox", "create", "--name", "ci", "--secret", "A=ONE", "--json"]);
+    const { id, egress } = JSON.parse(created.stdout);
+    expect(created.stderr.includes("no keyswap is running")).toBe(keyswap === undefined);
+    expect(egress.env.A).toMatch(/^dtn_secret_/);
+    const mounted = await bench.run(["sandbox", "mount", "ci", "B=TWO", "ONE"]);
+    expect(mounted.stdout).toContain("B=TWO, ONE=ONE");
+    expect((await bench.run(["sandbox", "get", id])).stdout).toContain("B=TWO, ONE=ONE");
+    expect((await bench.run(["sandbox", "list"])).stdout).toContain(id);
+    expect((await bench.run(["sandbox", "delete", "ci"])).code).toBe(0);
+    expect((await bench.run(["sandbox", "get", id])).code).toBe(1);
+    expect((await bench.run(["sandbox", "list"])).stdout).not.toContain(id);
+  });
+});
+
+describe("a value", () => {
+  let bench: Workbench;
+  let keyswap: RunningKeyswap;
+  beforeAll(async () => {
+    bench = makeWorkbench();
+    keyswap = await bench.start(["start"]);
+  });
+  afterAll(() => bench[Symbol.asyncDispose]());
+  const create = (name: string, ...args: string[]) => ["secret", "create", name, "--host", "a.example", ...args];
+
+  test.each([
+    ["one final newline is dropped", "value\n", "value"],
+    ["one final CR LF is dropped", "value\r\n", "value"],
+    ["only one newline is dropped", "value\n\n", "value\n"],
+    ["all else is kept", " \tväl\nue ", " \tväl\nue "],
+  ])("from stdin or a file: %s", async (about, input, wanted) => {
+    const name = about.replaceAll(/[^a-z]/gi, "_");
+    expect((await bench.run(create(name, "--value-stdin"), { input })).code).toBe(0);
+    expect(await storedValue(bench, keyswap.ready.api, name)).toBe(wanted);
+    const file = join(bench.env.HOME!, "value.txt");
+    writeFileSync(file, input);
+    expect((await bench.run(["secret", "update", name, "--value-file", file])).code).toBe(0);
+    expect(await storedValue(bench, keyswap.ready.api, name)).toBe(wanted);
+  });
+
+  test.each([
+    ["is empty", Buffer.from("\n")],
+    ["is not UTF-8 text", Buffer.from([0x61, 0xff])],
+    ["is longer than", Buffer.alloc(70_000, 0x61)],
+  ])("that %s is refused", async (problem, input) => {
+    const { code, stderr } = await bench.run(create("BAD", "--value-stdin"), { input });
+    expect(code).toBe(2);
+    expect(stderr).toContain(problem);
+    expect((await bench.run(["secret", "get", "BAD"])).code).toBe(1);
+  });
+
+  test("is not taken from an argument", async () => {
+    const { code, stderr } = await bench.run(create("ARG", "--value", VALUE));
+    expect(code).toBe(2);
+    expect(stderr).toContain("--value");
+    expect((await bench.run(create("ARG", VALUE))).code).toBe(2);
+  });
+
+  test("has to be given, once", async () => {
+    expect((await bench.run(create("NONE"))).code).toBe(2);
+    expect((await bench.run(create("BOTH", "--value-stdin", "--value-file", "x"), { input: VALUE })).code).toBe(2);
+    expect((await bench.run(create("MISSING", "--value-file", "/does/not/exist"))).code).toBe(2);
+  });
+
+  // Without script(1) there is no way to give a command a terminal.
+  test.skipIf(!existsSync("/usr/bin/script"))("typed on a terminal is asked for and not shown", async () => {
+    // script(1) gives the command a terminal; the typed line comes by its stdin.
+    const command = [
+      process.execPath,
+      join(import.meta.dirname, "../../src/main.ts"),
+      ...create("TYPED", "--value-stdin"),
+    ];
+    const quoted = command.map((word) => `'${word}'`).join(" ");
+    const child = promisify(execFile)("script", ["-qec", quoted, "/dev/null"], { env: { ...bench.env } });
+    let [screen, isTyped] = ["", false];
+    child.child.stdout!.on("data", (part: string) => {
+      screen += part;
+      if (!isTyped && screen.includes("Value of TYPED:")) {
+        isTyped = true;
+        child.child.stdin!.write(`${VALUE}\r`);
+      }
+    });
+    await child;
+    expect(screen).toContain("Value of TYPED:");
+    expect(screen).not.toContain("hunter2");
+    expect(await storedValue(bench, keyswap.ready.api, "TYPED")).toBe(VALUE);
+  });
+});
+
+describe("wrong usage", () => {
+  let bench: Workbench;
+  beforeAll(() => {
+    bench = makeWorkbench();
+  });
+  afterAll(() => bench[Symbol.asyncDispose]());
+
+  test.each([
+    [["secret", "create", "X", "--value-stdin"], "--unrestricted"],
+    [["secret", "create", "X", "--host", "http://a.example", "--value-stdin"], "host"],
+    [["secret", "create", "not a name", "--host", "a.example", "--value-stdin"], "name"],
+    [["secret", "update", "X"], "nothing to change"],
+    [["secret", "frobnicate"], "unknown command"],
+    [["frobnicate"], "unknown command"],
+    [["start", "--frobnicate"], "unknown option"],
+    [["start", "--api-key", "x"], "unknown option"],
+    [["start", "surplus"], "too many arguments"],
+    [["run"], "missing required argument"],
+  ])("%j answers 2 and says what is wrong", async (args, part) => {
+    const { code, stdout, stderr } = await bench.run(args, { input: VALUE });
+    expect([code, stdout]).toEqual([2, ""]);
+    expect(stderr).toContain(part);
+    expect(stderr).not.toContain("hunter2");
+  });
+
+  test("a name that is not there answers 1", async () => {
+    const { code, stderr } = await bench.run(["secret", "get", "NOPE"]);
+    expect(code).toBe(1);
+    expect(stderr).toContain('no secret named "NOPE"');
+  });
+
+  test("a Secret API that is not there, or does not know the key, is named", async () => {
+    const env = { KEYSWAP_SECRET_API_URL: "http://127.0.0.1:9/api", KEYSWAP_API_KEY: "some-key-of-a-test" };
+    const away = await bench.run(["secret", "list"], { env });
+    expect(away.code).toBe(1);
+    expect(away.stderr).toContain("http://127.0.0.1:9/api");
+    await using other = makeWorkbench();
+    const { ready } = await other.start(["api"]);
+    const refused = await bench.run(["secret", "list", "--api-url", ready.api], {
+      env: { KEYSWAP_API_KEY: "some-key-of-a-test" },
+    });
+    expect(refused.code).toBe(2);
+    expect(refused.stderr).toContain("KEYSWAP_API_KEY");
+  });
+});
