@@ -17,6 +17,8 @@ import { PatternSet } from "./search.ts";
 
 /** A longer run is taken in pieces of this size; a value goes in only where it leaves the groups of four in step. */
 const MAX_RUN = 64 * 1024;
+/** So far before a placeholder a run is looked at for signs of its alphabet. */
+const LOOK_BACK = 64;
 const NOTHING = Buffer.alloc(0);
 const EQUALS = 0x3d;
 const PERCENT = 0x25;
@@ -56,6 +58,8 @@ export class Base64Transform implements RequestTransform {
   /** Calls that the inner transform has still to take; the first may await a lookup. */
   #calls: Call[] = [];
   #held: Buffer = NOTHING;
+  /** The bytes before the held ones. */
+  #before: Buffer = NOTHING;
   #changed = false;
 
   /** `rules`: as the inner transform's, with a sniffer of its own, for the inner one lags behind. */
@@ -109,6 +113,9 @@ export class Base64Transform implements RequestTransform {
   }
 
   #hold(window: Buffer, from: number, key: string | undefined): string | undefined {
+    const before =
+      from >= LOOK_BACK ? window.subarray(0, from) : Buffer.concat([this.#before, window.subarray(0, from)]);
+    this.#before = Buffer.from(before.subarray(-LOOK_BACK));
     this.#held = from >= window.length ? NOTHING : Buffer.from(window.subarray(from));
     return key;
   }
@@ -167,7 +174,7 @@ export class Base64Transform implements RequestTransform {
   #readRun(window: Buffer, start: number, core: number, final: boolean): RunResult {
     for (let i = start; i < core; i++) if (ALPHABET[window[i]!] === 0) return "none";
     let end = start;
-    let kinds = 0;
+    let kinds = this.#kindsBefore(window, start);
     while (end < window.length && end - start < MAX_RUN && ALPHABET[window[end]!] !== 0)
       kinds |= 1 << ALPHABET[window[end++]!]!;
     const tooLong = end - start === MAX_RUN;
@@ -189,6 +196,17 @@ export class Base64Transform implements RequestTransform {
     const goesOn =
       tooLong || (follower === PERCENT && spelling === "percent") || (follower === BACKSLASH && spelling === "json");
     return { start, end, paddedEnd, decoded, urlSafe, padded, goesOn };
+  }
+
+  /** Which alphabets the characters before a run show. */
+  #kindsBefore(window: Buffer, start: number): number {
+    let kinds = 0;
+    for (let i = 1; i <= LOOK_BACK; i++) {
+      const byte = i <= start ? window[start - i] : this.#before[this.#before.length + start - i];
+      if (byte === undefined || ALPHABET[byte] === 0) break;
+      kinds |= 1 << ALPHABET[byte]!;
+    }
+    return kinds;
   }
 
   /** The run written anew; a key that must be looked up; undefined where nothing changes. */
