@@ -45,6 +45,14 @@ export class ChangeHub {
     this.#timer = setInterval(() => this.#wake(), POLL_MS).unref();
   }
 
+  /** Resolves when everything that was committed before the call has been heard, or the store is lost. */
+  async catchUp(): Promise<void> {
+    // A reading that is under way may have begun before.
+    await this.#reading;
+    this.#wake();
+    await this.#reading;
+  }
+
   listen(listener: (event: HubEvent) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);

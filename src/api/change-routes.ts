@@ -48,6 +48,8 @@ export class ChangeStreams {
     answer: z.string().meta({ description: "text/event-stream: hello, change, reset, heartbeat" }),
     handle: async ({ query, caller, request, reply }) => {
       const since = sinceOf(request.headers["last-event-id"] ?? query.since);
+      // A proxy that connects to this replica after a write at another one is greeted with that write's version.
+      await this.#hub.catchUp();
       if (this.#hub.version === undefined) throw new Problem(503, "Changes cannot be followed at the moment");
       if (this.#open.size >= MAX_STREAMS) throw new Problem(503, "Too many change streams are open");
       reply.hijack();

@@ -1,7 +1,7 @@
 // The stream of changes, read by the parser that proxies use.
 
-import { createParser } from "eventsource-parser";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { followChanges } from "../support/change-follower.ts";
 import { startSecretApi, type TestApi } from "../support/secret-api.ts";
 
 let api: TestApi;
@@ -10,37 +10,11 @@ beforeAll(async () => {
 });
 afterAll(() => api.close());
 
-interface Message {
-  readonly event: string;
-  readonly id: string | undefined;
-  readonly data: { version: string; sandboxes?: string[]; sources?: boolean };
-}
-
 async function follow(options: { key?: string; since?: string; lastEventId?: string; url?: string } = {}) {
-  const abort = new AbortController();
-  onTestFinished(() => abort.abort());
-  const query = options.since === undefined ? "" : `?since=${options.since}`;
-  const response = await fetch(`${options.url ?? api.url}/changes${query}`, {
-    signal: abort.signal,
-    headers: {
-      authorization: `Bearer ${options.key ?? api.proxyKey}`,
-      ...(options.lastEventId === undefined ? {} : { "last-event-id": options.lastEventId }),
-    },
-  });
-  expect(response.status).toBe(200);
-  const messages: Message[] = [];
-  const parser = createParser({
-    onEvent: (event) => messages.push({ event: event.event ?? "", id: event.id, data: JSON.parse(event.data) }),
-  });
-  const decoder = new TextDecoder();
-  const ended = (async () => {
-    try {
-      for await (const chunk of response.body!) parser.feed(decoder.decode(chunk, { stream: true }));
-    } catch {
-      // Aborted at the test's end.
-    }
-  })();
-  return { messages, ended };
+  const follower = await followChanges(options.url ?? api.url, options.key ?? api.proxyKey, options);
+  onTestFinished(() => follower.close());
+  expect(follower.status).toBe(200);
+  return follower;
 }
 
 const version = async () => String(await api.store.changes.version());
