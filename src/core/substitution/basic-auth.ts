@@ -2,14 +2,17 @@
 // encoding again gives back every byte that was not a placeholder.
 
 import { base64Cores } from "./base64-cores.ts";
+import type { Draft } from "./draft.ts";
 import { decodeUtf8 } from "./encodings.ts";
 import type { HostView } from "./grant-index.ts";
 import { PREFIX } from "./placeholder.ts";
-import type { SubstitutionScope } from "./scope.ts";
-import { findInText, mayHold, replaceInText, type TextSighting } from "./text-search.ts";
+import type { Place } from "./scope.ts";
+import { mayHold, replaceInText } from "./text-search.ts";
 
 /** Base64 of `dtn_secret_` at its three alignments, without the characters that depend on the neighbours. */
 const CORES = base64Cores(PREFIX);
+
+const BASIC: Place = { surface: "basic", part: undefined };
 
 interface Credentials {
   /** Scheme and blanks as sent. */
@@ -39,41 +42,20 @@ export function basicMayHold(value: string, view: HostView): boolean {
   return view.index.ownPattern !== undefined || CORES.some((core) => value.includes(core));
 }
 
-/** Calls back for each placeholder inside of the credentials. */
-export function visitBasic(value: string, view: HostView, visit: (sighting: TextSighting) => void): void {
-  const credentials = decode(value, view);
-  if (credentials === undefined) return;
-  let at = 0;
-  for (;;) {
-    const sighting = findInText(credentials.pair, at, view);
-    if (sighting === undefined) return;
-    visit(sighting);
-    at = sighting.end;
-  }
-}
-
 /** The field's new value; the same string where nothing changed. */
-export function substituteBasic(value: string, scope: SubstitutionScope): string {
-  const credentials = decode(value, scope.view);
+export function substituteBasic(value: string, draft: Draft): string {
+  const credentials = decode(value, draft.view);
   if (credentials === undefined) return value;
   const { lead, pair } = credentials;
   const colon = pair.indexOf(":");
-  const replaced = replaceInText(pair, scope.view, (sighting) => {
-    const verdict = scope.judge(sighting, { surface: "basic", part: undefined });
-    if (typeof verdict === "string") {
-      scope.recordRefused(sighting, "basic", verdict);
-      return undefined;
-    }
-    const text = verdict.text("basic");
-    // A colon in the user's part would move the border between user and password. A placeholder that stands for the
-    // whole pair has no such part.
-    const inUser = colon < 0 ? sighting.start > 0 || sighting.end < pair.length : sighting.start < colon;
-    if (text === undefined || (inUser && text.includes(":"))) {
-      scope.recordRefused(sighting, "basic", "unwritable-value");
-      return undefined;
-    }
-    scope.recordSubstituted(verdict, "basic");
-    return text;
-  });
+  const replaced = replaceInText(pair, draft.view, (sighting) =>
+    draft.write(sighting, BASIC, (grant) => {
+      const text = grant.text("basic");
+      // A colon in the user's part would move the border between user and password. A placeholder that stands for the
+      // whole pair has no such part.
+      const inUser = colon < 0 ? sighting.start > 0 || sighting.end < pair.length : sighting.start < colon;
+      return inUser && text?.includes(":") ? undefined : text;
+    }),
+  );
   return replaced === pair ? value : lead + Buffer.from(replaced, "latin1").toString("base64");
 }

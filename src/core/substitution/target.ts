@@ -1,9 +1,9 @@
 // The request target: path and query. A placeholder is found as it stands and with any of its characters
 // percent-encoded; nothing else of the target changes.
 
+import type { Draft } from "./draft.ts";
 import type { HostView } from "./grant-index.ts";
-import type { SubstitutionScope } from "./scope.ts";
-import { findInText, mayHold, type TextSighting } from "./text-search.ts";
+import { findInText, mayHold } from "./text-search.ts";
 
 /** The target read for matching: percent escapes of ASCII decoded, with the way back to the original's positions. */
 interface Reading {
@@ -44,18 +44,8 @@ export function targetMayHold(target: string, view: HostView): boolean {
   return target.includes("%") && PRINTABLE_ESCAPE.test(target) && mayHold(read(target).text, view);
 }
 
-/** Calls back for each placeholder of the target. */
-export function visitTarget(target: string, view: HostView, visit: (sighting: TextSighting) => void): void {
-  const { text } = read(target);
-  let at = 0;
-  for (let sighting = findInText(text, 0, view); sighting !== undefined; sighting = findInText(text, at, view)) {
-    visit(sighting);
-    at = sighting.end;
-  }
-}
-
 /** The new target; the same string where nothing changed. */
-export function substituteTarget(target: string, scope: SubstitutionScope): string {
+export function substituteTarget(target: string, draft: Draft): string {
   const reading = read(target);
   const pathStart = startOfPath(target);
   const mark = target.indexOf("?", pathStart);
@@ -64,28 +54,18 @@ export function substituteTarget(target: string, scope: SubstitutionScope): stri
   let done = 0;
   let at = 0;
   for (;;) {
-    const sighting = findInText(reading.text, at, scope.view);
+    const sighting = findInText(reading.text, at, draft.view);
     if (sighting === undefined) break;
     at = sighting.end;
     const start = reading.positions?.[sighting.start] ?? sighting.start;
-    const end = reading.positions?.[sighting.end] ?? sighting.end;
     const surface = start >= queryStart ? "query" : "path";
     const part = surface === "query" ? parameterAt(target, queryStart, start) : undefined;
     // What stands before the path is the authority, which is fixed.
     const closed = start < pathStart ? "surface-not-allowed" : undefined;
-    const verdict = scope.judge(sighting, { surface, part, closed });
-    if (typeof verdict === "string") {
-      scope.recordRefused(sighting, surface, verdict);
-      continue;
-    }
-    const written = verdict.text(surface);
-    if (written === undefined) {
-      scope.recordRefused(sighting, surface, "unwritable-value");
-      continue;
-    }
-    scope.recordSubstituted(verdict, surface);
+    const written = draft.write(sighting, { surface, part, closed }, (grant) => grant.text(surface));
+    if (written === undefined) continue;
     out += target.slice(done, start) + written;
-    done = end;
+    done = reading.positions?.[sighting.end] ?? sighting.end;
   }
   return done === 0 ? target : out + target.slice(done);
 }

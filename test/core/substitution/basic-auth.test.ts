@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { basicMayHold, isBasic, substituteBasic, visitBasic } from "../../../src/core/substitution/basic-auth.ts";
+import { basicMayHold, isBasic, substituteBasic } from "../../../src/core/substitution/basic-auth.ts";
+import { Draft } from "../../../src/core/substitution/draft.ts";
 import { grant, placeholder, scopeFor } from "./requests.ts";
 
 const A = placeholder("a");
@@ -22,14 +23,16 @@ describe("Basic credentials", () => {
         const scope = scopeFor([grant("A", "geheim")]);
         const value = encode(`${user}:${A}${tail}`);
         expect(basicMayHold(value, scope.view)).toBe(true);
-        expect(substituteBasic(value, scope)).toBe(encode(`${user}:geheim${tail}`));
+        const draft = new Draft(scope);
+        expect(substituteBasic(value, draft)).toBe(encode(`${user}:geheim${tail}`));
+        expect(draft.finish()).toEqual([]);
         expect(scope.substituted).toEqual([{ secret: "A", surface: "basic" }]);
       }),
     );
   });
 
   it("take a value of UTF-8", () => {
-    expect(substituteBasic(encode(`u:${A}`), scopeFor([grant("A", "clé€")]))).toBe(encode("u:clé€"));
+    expect(substituteBasic(encode(`u:${A}`), new Draft(scopeFor([grant("A", "clé€")])))).toBe(encode("u:clé€"));
   });
 
   it("stay where they are not canonical, or not UTF-8", () => {
@@ -38,14 +41,16 @@ describe("Basic credentials", () => {
     const unpadded = encode(`u:${A}x`).replace(/=+$/, "");
     const trailing = encode(`u:${A}`).replace(/.(=+)$/, "B$1");
     for (const value of [invalid, `${unpadded}=====`, trailing, `${encode(`u:${A}`)} x`]) {
-      expect(substituteBasic(value, scope)).toBe(value);
+      const draft = new Draft(scope);
+      expect(substituteBasic(value, draft)).toBe(value);
+      draft.finish();
     }
     expect(scope.substituted).toEqual([]);
   });
 
-  it("are visited for unknown keys", () => {
-    const keys: string[] = [];
-    visitBasic(encode(`${placeholder("y")}:${placeholder("z")}`), scopeFor([]).view, ({ key }) => keys.push(key[0]!));
-    expect(keys).toEqual(["y", "z"]);
+  it("ask for unknown keys", () => {
+    const draft = new Draft(scopeFor([]));
+    substituteBasic(encode(`${placeholder("y")}:${placeholder("z")}`), draft);
+    expect(draft.finish()).toEqual(["y".repeat(25), "z".repeat(25)]);
   });
 });

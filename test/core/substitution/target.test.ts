@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { decodeFormText, substituteTarget, targetMayHold, visitTarget } from "../../../src/core/substitution/target.ts";
+import { Draft } from "../../../src/core/substitution/draft.ts";
+import { decodeFormText, substituteTarget, targetMayHold } from "../../../src/core/substitution/target.ts";
 import { grant, placeholder, scopeFor } from "./requests.ts";
 
 const A = placeholder("a");
@@ -33,7 +34,7 @@ describe("a request target", () => {
         const [head, tail] = [`/${before.join("")}`, after.join("")];
         fc.pre(!/%[0-9a-f]?$/i.test(head));
         const spelled = escaped ? A.replace(/[aetn_]/g, (char) => `%${char.charCodeAt(0).toString(16)}`) : A;
-        const result = substituteTarget(head + spelled + tail, scopeFor(grants));
+        const result = substituteTarget(head + spelled + tail, new Draft(scopeFor(grants)));
         expect(result).toBe(`${head}v%2F1${tail}`);
       }),
     );
@@ -46,18 +47,19 @@ describe("a request target", () => {
     expect(targetMayHold(`/${A}`, view)).toBe(true);
   });
 
-  it("is visited in order", () => {
-    const { view } = scopeFor(grants);
-    const keys: string[] = [];
-    visitTarget(`/${placeholder("z")}/${A}`, view, (sighting) => keys.push(sighting.key[0]!));
-    // The end of another escape is no beginning.
-    visitTarget(`/%ad${A.slice(1)}`, view, (sighting) => keys.push(sighting.key));
-    expect(keys).toEqual(["z", "a"]);
+  it("asks for unknown keys, and for none where another escape ends like a placeholder's beginning", () => {
+    const draft = new Draft(scopeFor(grants));
+    substituteTarget(`/${placeholder("z")}/${A}?${placeholder("y")}`, draft);
+    expect(draft.finish()).toEqual(["z".repeat(25), "y".repeat(25)]);
+    const none = new Draft(scopeFor([]));
+    const target = `/%ad${A.slice(1)}`;
+    expect(substituteTarget(target, none)).toBe(target);
+    expect(none.finish()).toEqual([]);
   });
 
   it("is left alone in other forms", () => {
     for (const target of ["*", `${A}.example.com:443`]) {
-      expect(substituteTarget(target, scopeFor(grants))).toBe(target);
+      expect(substituteTarget(target, new Draft(scopeFor(grants)))).toBe(target);
     }
   });
 
