@@ -1,4 +1,12 @@
 // What happens to placeholders in one exchange: who may be written where, and the record of what was and was not.
+//
+// The request side of this folder:
+//   GrantIndex (one version of a sandbox's grants) → HostView (towards one host) → SubstitutionScope (one exchange)
+//   substituteHead: Draft over target.ts, basic-auth.ts and header values, found by text-search.ts
+//   planRequestBody: body-syntax.ts (type) + digests.ts (signatures) → TextTransform over BodyScanner,
+//     under Base64Transform or MultipartTransform where needed
+// Invariants: bytes outside of placeholders never change; what was put in is never looked at again; cuts make no
+// difference; what is found and not written is recorded with its reason.
 
 import type { NotSubstituted, Substitution } from "../audit.ts";
 import type { Surface } from "../grants.ts";
