@@ -62,7 +62,11 @@ describe("placeholders within base64", () => {
   });
 
   it("stay where the run is no canonical base64", () => {
-    for (const body of [`${encode(`x${A}y`).replace(/.==$/, "B==")}`, `${encode(`x${A}`)}A`, `+${encode(`x${A}`)}_abc`]) {
+    for (const body of [
+      `${encode(`x${A}y`).replace(/.==$/, "B==")}`,
+      `${encode(`x${A}`)}A`,
+      `+${encode(`x${A}`)}_abc`,
+    ]) {
       const { text, transform } = rewrite(body, "values");
       expect(text).toBe(body);
       expect(transform.changed).toBe(false);
