@@ -1,20 +1,42 @@
-// The real Daytona SDK from the registry against the real API.
+// The real Daytona SDK from the registry against the real API, on each store.
 
 import { Daytona, DaytonaConflictError, DaytonaNotFoundError, DaytonaValidationError } from "@daytona/sdk";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { formatMasterKey, makeMasterKey } from "../../src/store/envelope.ts";
+import { openStore } from "../../src/store/open.ts";
+import { type Cluster, postgresMissing, startCluster } from "../support/postgres.ts";
 import { startSecretApi, type TestApi } from "../support/secret-api.ts";
 
-let api: TestApi;
-let daytona: Daytona;
+describe("@daytona/sdk on SQLite", () => contract(() => startSecretApi()));
 
-beforeAll(async () => {
-  api = await startSecretApi();
-  // Without this the SDK keeps looking for a Socket.IO server after a create.
-  daytona = new Daytona({ apiKey: api.apiKey, apiUrl: api.url, useDeprecatedPolling: true });
-});
-afterAll(() => api.close());
+const missing = postgresMissing();
+describe.skipIf(missing !== undefined)(
+  `@daytona/sdk on PostgreSQL${missing === undefined ? "" : ` (skipped: ${missing})`}`,
+  () => {
+    let cluster: Cluster;
+    beforeAll(async () => {
+      cluster = await startCluster();
+    });
+    afterAll(() => cluster?.remove());
+    contract(async () => {
+      const databaseUrl = await cluster.createDatabase("sdk");
+      return startSecretApi({
+        openStore: () => openStore({ databaseUrl, masterKeys: formatMasterKey(makeMasterKey()) }),
+      });
+    });
+  },
+);
 
-describe("secrets through @daytona/sdk", () => {
+function contract(start: () => Promise<TestApi>): void {
+  let api: TestApi;
+  let daytona: Daytona;
+  beforeAll(async () => {
+    api = await start();
+    // Without this the SDK keeps looking for a Socket.IO server after a create.
+    daytona = new Daytona({ apiKey: api.apiKey, apiUrl: api.url, useDeprecatedPolling: true });
+  });
+  afterAll(() => api?.close());
+
   it("creates, gets, updates and deletes; the placeholder stays", async () => {
     const created = await daytona.secret.create({ name: "LIFE", value: "first", hosts: ["api.example.com"] });
     expect(created).toMatchObject({ name: "LIFE", hosts: ["api.example.com"] });
@@ -31,12 +53,14 @@ describe("secrets through @daytona/sdk", () => {
     await expect(daytona.secret.delete(created.id)).rejects.toBeInstanceOf(DaytonaNotFoundError);
   });
 
-  it("refuses a second secret of the same name as a conflict", async () => {
+  it("meets a taken name as a conflict, with our words", async () => {
     await daytona.secret.create({ name: "TWICE", value: "a" });
-    await expect(daytona.secret.create({ name: "TWICE", value: "b" })).rejects.toBeInstanceOf(DaytonaConflictError);
+    const again = daytona.secret.create({ name: "TWICE", value: "b" });
+    await expect(again).rejects.toBeInstanceOf(DaytonaConflictError);
+    await expect(again).rejects.toThrow("A secret with this name already exists");
   });
 
-  it("refuses bad names and hosts as validation errors", async () => {
+  it("meets bad names and hosts as validation errors", async () => {
     for (const name of ["", "1st", "with space", "line\n", "ü"])
       await expect(daytona.secret.create({ name, value: "v" })).rejects.toBeInstanceOf(DaytonaValidationError);
     for (const host of ["https://a.example", "a.example:443", "*", "*.com", "a..b", " a.example", "a,b"])
@@ -45,10 +69,34 @@ describe("secrets through @daytona/sdk", () => {
       );
     expect((await daytona.secret.list({ name: "BAD_HOST" })).total).toBe(0);
   });
-});
 
-describe("sandboxes through @daytona/sdk", () => {
-  it("creates with secrets, replaces them, resolves and deletes", async () => {
+  it("pages through 250 secrets in every order", async () => {
+    const names = Array.from({ length: 250 }, (_, at) => `PAGED_${String(at).padStart(3, "0")}`);
+    await Promise.all(names.map((name) => daytona.secret.create({ name, value: "v" })));
+    for (const sort of ["name", "createdAt", "updatedAt"] as const) {
+      for (const order of ["asc", "desc"] as const) {
+        const seen: string[] = [];
+        let cursor: string | undefined;
+        for (let page = 0; page < 10; page++) {
+          const answer = await daytona.secret.list({
+            ...(cursor === undefined ? {} : { cursor }),
+            limit: 60,
+            name: "paged_",
+            sort,
+            order,
+          });
+          expect(answer.total).toBe(250);
+          seen.push(...answer.items.map((secret) => secret.name));
+          cursor = answer.nextCursor ?? undefined;
+          if (cursor === undefined) break;
+        }
+        expect([...seen].sort(), `${sort} ${order}`).toEqual(names);
+        if (sort === "name") expect(seen).toEqual(order === "asc" ? names : [...names].reverse());
+      }
+    }
+  });
+
+  it("creates a sandbox with secrets, replaces them, resolves and deletes", async () => {
     const secret = await daytona.secret.create({ name: "OPENAI", value: "sk-real", hosts: ["api.openai.com"] });
     await daytona.secret.create({ name: "OTHER", value: "other-real" });
     const sandbox = await daytona.create({ secrets: { OPENAI_API_KEY: "OPENAI" } });
@@ -69,4 +117,15 @@ describe("sandboxes through @daytona/sdk", () => {
     await sandbox.delete();
     await expect(daytona.get(sandbox.id)).rejects.toBeInstanceOf(DaytonaNotFoundError);
   });
-});
+
+  it("meets an unknown secret in a sandbox as not found", async () => {
+    await expect(daytona.create({ secrets: { A: "NOWHERE" } })).rejects.toBeInstanceOf(DaytonaNotFoundError);
+  });
+
+  it("iterates over sandboxes by label", async () => {
+    for (let at = 0; at < 5; at++) await daytona.create({ name: `listed-${at}`, labels: { suite: "list" } });
+    const names: string[] = [];
+    for await (const sandbox of daytona.list({ labels: { suite: "list" }, limit: 2 })) names.push(sandbox.name);
+    expect(names.sort()).toEqual([0, 1, 2, 3, 4].map((at) => `listed-${at}`));
+  });
+}
