@@ -18,6 +18,7 @@ export class Maintenance {
   readonly #logger: Pick<FastifyBaseLogger, "warn">;
   readonly #auditRetentionMs: number;
   #prunedAt = 0;
+  #failing = false;
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
 
@@ -44,14 +45,16 @@ export class Maintenance {
   async #run(): Promise<void> {
     try {
       await this.#expire();
+      this.#failing = false;
       const now = this.#clock();
       if (now - this.#prunedAt < PRUNE_MS) return;
       this.#prunedAt = now;
       await this.#store.changes.prune(KEPT_CHANGES);
       await this.#store.audit.prune(now - this.#auditRetentionMs);
     } catch (error) {
-      // The next turn tries again; requests meet the same fault and say so.
-      this.#logger.warn({ err: error }, "maintenance of the store failed");
+      // The next turn tries again; requests meet the same fault and say so. One line for each outage.
+      if (!this.#failing) this.#logger.warn({ err: error }, "maintenance of the store failed");
+      this.#failing = true;
     }
   }
 

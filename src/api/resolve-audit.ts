@@ -15,6 +15,7 @@ export class ResolveAudit {
   readonly #logger: Pick<FastifyBaseLogger, "warn">;
   #pending: AuditEntry[] = [];
   #dropped = 0;
+  #failing = false;
   #timer: NodeJS.Timeout | undefined;
   #flushing: Promise<void> | undefined;
 
@@ -66,9 +67,11 @@ export class ResolveAudit {
       const batch = this.#pending.slice(0, MAX_BATCH);
       try {
         await this.#store.record(batch);
+        this.#failing = false;
       } catch {
-        // Kept for the next flush; the bound above holds meanwhile.
-        this.#logger.warn("audit of resolves: the store does not take entries now");
+        // Kept for the next flush; the bound above holds meanwhile. One line for each outage.
+        if (!this.#failing) this.#logger.warn("audit of resolves: the store does not take entries now");
+        this.#failing = true;
         this.#timer ??= setTimeout(() => void this.#flush(), FLUSH_MS).unref();
         return;
       }

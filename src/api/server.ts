@@ -69,6 +69,9 @@ const silent: FastifyBaseLogger = {
 
 export async function createSecretApi(options: SecretApiOptions): Promise<SecretApi> {
   const { store } = options;
+  // One key that both manages and resolves would undo the separation of the two.
+  if (options.apiKey !== undefined && options.apiKey === options.proxyKey)
+    throw new TypeError("the API key and the proxy key must differ");
   const clock = options.clock ?? Date.now;
   const logger = options.logger ?? silent;
   const app = makeApp(logger, clock);

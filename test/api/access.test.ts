@@ -203,3 +203,9 @@ it("audits keys and organizations without their secrets", async () => {
   expect(body.items[0]).toMatchObject({ action: "api_key.create", targetName: key.name, actor: { kind: "bootstrap" } });
   expect(text).not.toContain(key.value);
 });
+
+it("does not start with one key for both roles", async () => {
+  const same = "one-and-the-same-key";
+  const both = { apiKey: same, proxyKey: same };
+  await expect(startSecretApi(both)).rejects.toThrow("must differ");
+});
