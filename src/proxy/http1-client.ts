@@ -76,7 +76,7 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
 
   /** The proxy drains: close as soon as nothing runs. */
   drain(): void {
-    if (this.idle && this.#reader.idle) this.#socket.destroy();
+    if (this.idle && this.#reader.idle) this.#writer.end();
     else this.#close = true;
   }
 
@@ -263,9 +263,8 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
   /** Ends the connection gracefully: the answer first, then a while of reading past what still arrives. */
   #linger(): void {
     this.#lingering = true;
-    this.#writer.flush();
     this.deadlineAt = this.#services.clock() + lingerMs;
-    this.#socket.end();
+    this.#writer.end();
     this.#socket.resume();
   }
 
@@ -273,7 +272,7 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
     this.#inputEnded = true;
     const exchange = this.#exchange;
     if (exchange === undefined) {
-      this.#socket.end();
+      this.#writer.end();
       return;
     }
     // A request whose body broke off can never be completed; a whole one is still answered (half-closed connection).

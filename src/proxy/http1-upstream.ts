@@ -152,7 +152,6 @@ export class Http1Upstream implements UpstreamStream, MessageHandler<ResponseHea
       this.#socket.resume();
       this.#owner.onFree(this);
     } else {
-      this.#writer.flush();
       this.destroy();
     }
   }
