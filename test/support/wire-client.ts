@@ -3,7 +3,7 @@
 
 import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
-import type { MadeSandbox, TestKeyswap } from "./stack.ts";
+import type { MadeSandbox, TestKeyswap } from "./keyswap.ts";
 
 export interface WireAnswer {
   readonly status: number;
