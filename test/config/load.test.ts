@@ -330,7 +330,11 @@ test("variables that Kubernetes makes for a service named keyswap are none of ou
 
 test("a printed configuration shows no key", async () => {
   const key = "hunter2-hunter2-hunter2";
-  const config = await load({ KEYSWAP_API_KEY: key, KEYSWAP_DATABASE_URL: `postgres://u:${key}@h/d` });
+  const config = await load({
+    KEYSWAP_API_KEY: key,
+    KEYSWAP_DATABASE_URL: `postgres://u:${key}@h/d`,
+    KEYSWAP_MASTER_KEY: `k1:${Buffer.alloc(32, 7).toString("base64")}`,
+  });
   expect(config.apiKey?.reveal().toString()).toBe(key);
   expect(inspect(config, { depth: 9 }) + JSON.stringify(config)).not.toContain("hunter2");
 });

@@ -1,7 +1,7 @@
 // A value inside base64 text. Where it starts within a group of three bytes decides what its text looks like, so there
 // are three offsets; the characters at its edges hold bits of its neighbours too and are known only where those are.
 
-import type { Form, Spelling } from "./forms.ts";
+import type { Form, Spelling } from "./form.ts";
 
 /** Bytes of the group that stand before the value. */
 type Offset = 0 | 1 | 2;
