@@ -65,7 +65,9 @@ export async function startOrigin(options: {
     options.pki === undefined
       ? createHttpServer(listener)
       : createHttpsServer(
-          (({ certPem, keyPem }) => ({ cert: certPem, key: keyPem }))(options.pki.issue(options.names ?? ["localhost"])),
+          (({ certPem, keyPem }) => ({ cert: certPem, key: keyPem }))(
+            options.pki.issue(options.names ?? ["localhost"]),
+          ),
           listener,
         );
   server.on(options.pki === undefined ? "connection" : "secureConnection", (socket: Socket) => {
