@@ -54,6 +54,11 @@ export function parseTrailers(bytes: Buffer, maxFields: number): ParsedFields {
   return parseFieldLines(bytes, bytes.toString("latin1"), 0, maxFields);
 }
 
+/** Whether this may be a request's target: origin-form, absolute-form or an asterisk. */
+export function isTarget(text: string): boolean {
+  return TARGET.test(text);
+}
+
 /** Whether a comma-separated list holds this token, compared without case; `token` in lower case. */
 export function listHas(value: string, token: string): boolean {
   if (value.length === token.length) return value.toLowerCase() === token;

@@ -97,7 +97,7 @@ function writeFields(fields: readonly Field[], length: BodyLength | undefined, m
 }
 
 /** The fields that Connection says are for this connection alone; undefined in the usual case that it names none. */
-function namedByConnection(fields: readonly Field[]): ReadonlySet<string> | undefined {
+export function namedByConnection(fields: readonly Field[]): ReadonlySet<string> | undefined {
   let named: Set<string> | undefined;
   for (const { key, value } of fields) {
     if (key !== "connection" || value === "") continue;
