@@ -12,9 +12,9 @@ import {
   zstdDecompressSync,
 } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type MadeSandbox, type MadeSecret, startKeyswap, type TestKeyswap } from "../support/keyswap.ts";
 import { type Origin, type OriginHandler, startOrigin } from "../support/origin.ts";
 import { type RawConnection, type RawOrigin, startRawOrigin } from "../support/raw-origin.ts";
-import { type MadeSandbox, type MadeSecret, startKeyswap, type TestKeyswap } from "../support/keyswap.ts";
 import { connectThrough, fieldValue, type WireAnswer } from "../support/wire-client.ts";
 
 const host = "api.good.test";

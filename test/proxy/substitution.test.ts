@@ -12,8 +12,8 @@ import {
   zstdDecompressSync,
 } from "node:zlib";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { type Origin, startOrigin } from "../support/origin.ts";
 import { type MadeSandbox, type MadeSecret, startKeyswap, type TestKeyswap } from "../support/keyswap.ts";
+import { type Origin, startOrigin } from "../support/origin.ts";
 import { connectThrough, type WireAnswer, type WireClient } from "../support/wire-client.ts";
 
 const host = "api.good.test";
