@@ -37,9 +37,13 @@ export class ProxyPort implements Http1ClientOwner {
   }
 
   route(head: RequestHead): Routing {
+    const isConnect = head.method === "CONNECT";
+    const split = isConnect ? undefined : splitAbsolute(head.target);
+    // Who takes the proxy for a web server is told so, not asked for a password.
+    if (!isConnect && split === undefined) return { kind: "refuse", code: "bad-target" };
     const caller = identify(head, this.#services);
     if (caller === undefined) return { kind: "refuse", code: "proxy-auth-required" };
-    if (head.method === "CONNECT") {
+    if (split === undefined) {
       const parsed = parseConnectTarget(head.target);
       if (parsed.kind === "invalid") return { kind: "refuse", code: "host-invalid", detail: parsed.detail };
       return {
@@ -52,8 +56,6 @@ export class ProxyPort implements Http1ClientOwner {
         },
       };
     }
-    const split = splitAbsolute(head.target);
-    if (split === undefined) return { kind: "refuse", code: "bad-target" };
     const parsed = parseAuthority(split.authority, split.scheme);
     if (parsed.kind === "invalid") return { kind: "refuse", code: "host-invalid", detail: parsed.detail };
     const route = new Route(caller.sandboxId, "absolute", parsed.authority, caller.token);
