@@ -4,7 +4,10 @@
 export const errorTable = {
   // The client's message
   "bad-request": { status: 400, hint: "The request is not well-formed HTTP/1.1." },
-  "head-too-large": { status: 431, hint: "The request's head is beyond the bound on bytes or on the number of fields." },
+  "head-too-large": {
+    status: 431,
+    hint: "The request's head is beyond the bound on bytes or on the number of fields.",
+  },
   "body-too-large": { status: 413, hint: "The request's body is beyond the bound." },
   "method-not-allowed": { status: 405, hint: "TRACE is refused: it would echo the request." },
   "bad-target": { status: 400, hint: "Send an absolute URL or CONNECT host:port to the proxy port." },
@@ -15,8 +18,18 @@ export const errorTable = {
   "not-http": { status: 400, hint: "The bytes are neither TLS nor HTTP; a granted host takes only those." },
 
   // Who is calling
-  "proxy-auth-required": { status: 407, hint: "Set the proxy URL with the sandbox's id and token: http://ID:TOKEN@HOST:PORT." },
-  "grants-unavailable": { status: 503, hint: "The Secret API cannot be reached and no fresh enough grants are cached." },
+  "proxy-auth-required": {
+    status: 407,
+    hint: "Set the proxy URL with the sandbox's id and token: http://ID:TOKEN@HOST:PORT.",
+  },
+  "source-unknown": {
+    status: 403,
+    hint: "No sandbox is known at this source address; give it in the sandbox's sources.",
+  },
+  "grants-unavailable": {
+    status: 503,
+    hint: "The Secret API cannot be reached and no fresh enough grants are cached.",
+  },
 
   // Where it wants to go
   "host-invalid": { status: 400, hint: "The destination is not a valid host name or address." },
@@ -34,6 +47,7 @@ export const errorTable = {
   "connect-refused": { status: 502, hint: "The destination refuses connections on this port." },
   "connect-failed": { status: 502, hint: "The connection to the destination could not be made." },
   "connect-timeout": { status: 504, hint: "The destination did not take the connection in time." },
+  "parent-proxy-failed": { status: 502, hint: "The parent proxy did not open a way to the destination." },
   "upstream-certificate": {
     status: 502,
     hint: "The destination's certificate does not verify; add its CA with KEYSWAP_UPSTREAM_CA if it is yours.",

@@ -35,3 +35,15 @@ export interface GrantSource {
   /** Calls back with the new answer whenever a sandbox's grants were replaced. Returns the unsubscribe function. */
   onChange(listener: (sandboxId: string, answer: GrantsAnswer) => void): () => void;
 }
+
+/** The answer to "who speaks from this address?". */
+export type SourceAnswer =
+  | { readonly kind: "sandbox"; readonly sandboxId: string }
+  | { readonly kind: "unknown-source" }
+  | { readonly kind: "unavailable"; readonly detail: string };
+
+/** Whose source addresses are, for transparent ports. */
+export interface SourceFinder {
+  /** `address` as the socket names its peer. Never rejects. */
+  sandboxForAddress(address: string): SourceAnswer | Promise<SourceAnswer>;
+}

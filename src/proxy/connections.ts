@@ -49,9 +49,11 @@ export class Connections {
     if (tunnels === undefined || answer.kind === "unavailable") return;
     for (const tunnel of tunnels) {
       if (answer.kind === "unknown-sandbox") tunnel.destroy();
-      else if (tunnel.route.reason === "host-not-granted") {
+      else if (tunnel.route.reason !== "tunnel-listed") {
+        const { authority } = tunnel.route;
+        const isRawListed = tunnel.route.reason === "not-http" && this.#services.isRawListed(authority);
         const { index } = this.#services.compile(answer.grants);
-        if (index.forHost(tunnel.route.authority.host).granted) tunnel.retire();
+        if (index.forHost(authority.host).granted && !isRawListed) tunnel.retire();
       }
     }
   }

@@ -1,12 +1,83 @@
-// Who is calling: the sandbox's id and token from Proxy-Authorization (RFC 7617), checked against the hash that the
-// Secret API knows. Nothing is cached beyond the connection.
+// Who is calling: the sandbox's id and token (HTTP's Proxy-Authorization by RFC 7617, SOCKS5 by RFC 1929), checked
+// against the hash that the Secret API knows, or on transparent ports the source address. Nothing is cached beyond the
+// connection.
 
 import { hash, timingSafeEqual } from "node:crypto";
-import { type Field, findField } from "../core/message.ts";
+import type { ErrorCode } from "../core/errors.ts";
+import { type Field, findField, type RequestHead } from "../core/message.ts";
+import type { GrantsAnswer } from "../core/ports.ts";
+import type { Services } from "./services.ts";
 
 export interface Credentials {
   readonly sandboxId: string;
   readonly token: string;
+}
+
+/** Who is calling, before the token was checked. */
+export interface Caller {
+  readonly sandboxId: string;
+  /** Undefined where none has to be shown. */
+  readonly token: string | undefined;
+}
+
+/** Whose request this is; undefined where it must say so and does not. */
+export function identify(head: RequestHead, services: Services): Caller | undefined {
+  return openCaller(services) ?? callerFor(readCredentials(head.fields), services);
+}
+
+/** The caller where nobody has to show anything: one fixed sandbox without a token. */
+export function openCaller(services: Services): Caller | undefined {
+  const fixed = services.options.fixedSandbox;
+  return fixed === undefined || fixed.token !== undefined ? undefined : { sandboxId: fixed.id, token: undefined };
+}
+
+/** The caller that these credentials name; undefined without any, or where they are not the fixed sandbox's. */
+export function callerFor(credentials: Credentials | undefined, services: Services): Caller | undefined {
+  const fixed = services.options.fixedSandbox;
+  if (credentials === undefined) return undefined;
+  if (fixed === undefined) return { sandboxId: credentials.sandboxId, token: credentials.token };
+  if (credentials.sandboxId !== fixed.id || !tokenMatches(credentials.token, services.fixedTokenHash)) return undefined;
+  return { sandboxId: fixed.id, token: undefined };
+}
+
+/**
+ * The caller on a transparent port, where no token can be shown: the fixed sandbox, or whose source address this is. A
+ * fixed sandbox with a token is known by its address alone.
+ */
+export async function identifySource(address: string, services: Services): Promise<Caller | ErrorCode> {
+  const open = openCaller(services);
+  if (open !== undefined) return open;
+  const answer = await services.parts.sources?.sandboxForAddress(address);
+  switch (answer?.kind) {
+    case "sandbox": {
+      const fixed = services.options.fixedSandbox;
+      if (fixed !== undefined && fixed.id !== answer.sandboxId) return "source-unknown";
+      return { sandboxId: answer.sandboxId, token: undefined };
+    }
+    case "unavailable":
+      return "grants-unavailable";
+    case "unknown-source":
+    case undefined:
+      return "source-unknown";
+    default:
+      return answer satisfies never;
+  }
+}
+
+/** The grants, or why there are none for this caller. A wrong token and an unknown sandbox look the same. */
+export function admit(answer: GrantsAnswer, caller: Caller): Extract<GrantsAnswer, { kind: "grants" }> | ErrorCode {
+  switch (answer.kind) {
+    case "grants":
+      if (caller.token !== undefined && !tokenMatches(caller.token, answer.grants.tokenHash))
+        return "proxy-auth-required";
+      return answer;
+    case "unknown-sandbox":
+      return "proxy-auth-required";
+    case "unavailable":
+      return "grants-unavailable";
+    default:
+      return answer satisfies never;
+  }
 }
 
 /** Reads `Basic base64(id:token)`; undefined where there is none or it is not well-formed. */

@@ -1,9 +1,10 @@
 // What a proxy is made of (parts) and how it is set (options). src/cli/compose.ts fills both from the configuration.
 
 import type { SecureContext } from "node:tls";
+import type { Cidr } from "../core/authority/ip.ts";
 import type { HostPattern } from "../core/authority/pattern.ts";
-import type { EgressPolicy } from "../core/authority/policy.ts";
-import type { AuditSink, Clock, GrantSource } from "../core/ports.ts";
+import type { EgressPattern, EgressPolicy } from "../core/authority/policy.ts";
+import type { AuditSink, Clock, GrantSource, SourceFinder } from "../core/ports.ts";
 import type { SubstitutionDefaults } from "../core/substitution/grant-index.ts";
 import { defaultMessageLimits, type MessageLimits } from "../core/wire/message-reader.ts";
 import type { Dialler } from "./dial.ts";
@@ -20,11 +21,17 @@ export interface Logger {
 export interface LeafSource {
   /** Throws where the CA cannot sign (expired). Use it within the same tick: its native memory is freed after eviction. */
   contextFor(host: string): SecureContext;
+  /** The context where it needs no minting. */
+  cached(host: string): SecureContext | undefined;
 }
 
 export interface ProxyParts {
   readonly options: ProxyOptions;
   readonly grants: GrantSource;
+  /** Without it transparent ports know only the fixed sandbox. */
+  readonly sources?: SourceFinder;
+  /** What clients that speak TLS to the proxy itself are shown; without it a leaf for the name that they ask for. */
+  readonly proxyCertificate?: SecureContext;
   readonly leaves: LeafSource;
   readonly dialler: Pick<Dialler, "connectTls" | "connectTcp">;
   readonly audit: AuditSink;
@@ -32,13 +39,25 @@ export interface ProxyParts {
   readonly clock: Clock;
 }
 
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
 export interface ProxyOptions {
-  readonly listen: { readonly host: string; readonly port: number };
+  readonly listen: ListenAddress;
+  /** Transparent ports: redirected TLS and plain HTTP. */
+  readonly tlsListen?: ListenAddress | undefined;
+  readonly httpListen?: ListenAddress | undefined;
+  /** Load balancers, whose connections begin with a PROXY protocol header. */
+  readonly proxyProtocolFrom?: readonly Cidr[];
   /** Every caller is this sandbox (sidecar); with a token it still has to be shown. */
   readonly fixedSandbox?: { readonly id: string; readonly token?: string };
   readonly intercept: "granted" | "all";
   /** Hosts that are never intercepted. */
   readonly tunnelHosts: readonly HostPattern[];
+  /** Hosts and ports to which a client may speak what is neither TLS nor HTTP although they are granted. */
+  readonly rawHosts?: readonly EgressPattern[];
   /** Hosts to which values may go without TLS. */
   readonly plainHttpHosts: readonly HostPattern[];
   readonly egress: EgressPolicy;

@@ -3,7 +3,7 @@
 import { hash } from "node:crypto";
 import { type Authority, formatAuthority } from "../core/authority/authority.ts";
 import { HostMatcher } from "../core/authority/pattern.ts";
-import { EgressRules } from "../core/authority/policy.ts";
+import { EgressList, EgressRules } from "../core/authority/policy.ts";
 import type { SandboxGrants } from "../core/grants.ts";
 import type { Clock } from "../core/ports.ts";
 import { GrantIndex, type HostView } from "../core/substitution/grant-index.ts";
@@ -33,6 +33,7 @@ export class Services {
 
   readonly #plainHttp: HostMatcher<true>;
   readonly #tunnelHosts: HostMatcher<true>;
+  readonly #rawHosts: EgressList;
   readonly #compiled = new WeakMap<SandboxGrants, CompiledGrants>();
   readonly #scrubbers = new WeakMap<HostView, Scrubber>();
   readonly #idPrefix: string;
@@ -56,6 +57,7 @@ export class Services {
     this.fixedTokenHash = fixedToken === undefined ? undefined : `sha256:${hash("sha256", fixedToken, "hex")}`;
     this.#plainHttp = new HostMatcher(parts.options.plainHttpHosts.map((pattern) => [pattern, true]));
     this.#tunnelHosts = new HostMatcher(parts.options.tunnelHosts.map((pattern) => [pattern, true]));
+    this.#rawHosts = new EgressList(parts.options.rawHosts ?? []);
     this.#idPrefix = `${parts.clock().toString(36)}-`;
   }
 
@@ -93,6 +95,11 @@ export class Services {
 
   isTunnelListed(authority: Authority): boolean {
     return this.#tunnelHosts.match(authority.host).length > 0;
+  }
+
+  /** Whether the operator lets what is neither TLS nor HTTP pass there, granted or not. */
+  isRawListed(authority: Authority): boolean {
+    return this.#rawHosts.find(authority) !== undefined;
   }
 
   /** For audit events. */

@@ -128,7 +128,7 @@ const notGranted: InterceptDecision = {
 };
 
 /** One list, with the entries for every host aside. */
-class EgressList {
+export class EgressList {
   readonly #byHost: HostMatcher<EgressPattern>;
   readonly #anyHost: readonly EgressPattern[];
 

@@ -60,6 +60,9 @@ export function parseClientHello(bytes: Buffer): ClientHello {
  */
 export const unrecognizedNameAlert: Uint8Array = Uint8Array.of(0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70);
 
+/** A fatal access_denied alert: the destination may not be reached. */
+export const accessDeniedAlert: Uint8Array = Uint8Array.of(0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x31);
+
 const HANDSHAKE_RECORD = 0x16;
 const TLS_MAJOR = 0x03;
 const CLIENT_HELLO = 0x01;
