@@ -2,7 +2,7 @@
 
 import type { Substitution } from "../core/audit.ts";
 import type { ErrorCode } from "../core/errors.ts";
-import type { Field, ResponseHead } from "../core/message.ts";
+import { type Field, findField, type ResponseHead } from "../core/message.ts";
 import { planResponseBody, withoutBodyFields, withoutDigests } from "../core/substitution/response-plan.ts";
 import type { Scrubber, ScrubSession } from "../core/substitution/scrubber.ts";
 import type { BodyLength } from "../core/wire/framing.ts";
@@ -65,7 +65,8 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
     return this.#found.size === 0 ? NONE : [...this.#found];
   }
 
-  head(head: ResponseHead, length: BodyLength, method: string): void {
+  head(received: ResponseHead, length: BodyLength, method: string): void {
+    const head = withoutChallenge(received);
     const scrubber = this.#scrubber;
     if (scrubber.empty) {
       this.#begin(head, length === 0 ? undefined : length);
@@ -211,3 +212,9 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
 }
 
 const NONE: readonly string[] = [];
+
+/** Only this proxy may ask for proxy credentials. */
+function withoutChallenge(head: ResponseHead): ResponseHead {
+  if (findField(head.fields, "proxy-authenticate") === undefined) return head;
+  return { ...head, fields: head.fields.filter((field) => field.key !== "proxy-authenticate") };
+}

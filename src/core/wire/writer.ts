@@ -18,6 +18,7 @@ export function writeRequestHead(head: RequestHead, target: string, length: Body
  * Writes a response head. `length` is "close" where the body ends with the connection, undefined where there is no body
  * and the framing fields stand as they came (HEAD, 304). 1xx and 204 go out without a length whatever it says (RFC 9110
  * section 8.6): a client might wait for a body. `close` tells the client not to use the connection again.
+ * Proxy-Authenticate is written: it is our own challenge, whoever forwards an answer takes that of others out.
  */
 export function writeResponseHead(head: ResponseHead, length: BodyLength | undefined, close: boolean): string {
   const bodiless = head.status < 200 || head.status === 204;
@@ -80,7 +81,7 @@ function writeFields(fields: readonly Field[], length: BodyLength | undefined, m
         text += `${field.name}: ${length}\r\n`;
         continue;
       }
-    } else if (HOP_BY_HOP.has(field.key)) {
+    } else if (HOP_BY_HOP.has(field.key) && (method !== undefined || field.key !== "proxy-authenticate")) {
       // gRPC over HTTP/1.1 and trailers at large need this one word; every other transfer coding is ours to choose.
       if (field.key === "te" && listHas(field.value, "trailers")) text += "TE: trailers\r\n";
       continue;

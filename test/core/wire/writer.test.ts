@@ -141,8 +141,13 @@ describe("writeResponseHead", () => {
   });
 
   it("keeps the upstream's word about its connection to itself", () => {
-    const head = response(200, ["Connection", "close"], ["Keep-Alive", "timeout=5"], ["Proxy-Authenticate", "Basic"]);
+    const head = response(200, ["Connection", "close"], ["Keep-Alive", "timeout=5"], ["Proxy-Connection", "close"]);
     expect(writeResponseHead(head, 0, false)).toBe("HTTP/1.1 200 Fine\r\nContent-Length: 0\r\n\r\n");
+  });
+
+  it("writes our own challenge: clients that offer no credentials unasked need it", () => {
+    const head = response(407, ["Proxy-Authenticate", "Basic"]);
+    expect(writeResponseHead(head, 0, true)).toContain("\r\nProxy-Authenticate: Basic\r\n");
   });
 });
 
