@@ -10,6 +10,7 @@ export function apiOptionsFor(config: Config, folder: DataFolder): ApiServiceOpt
   const masterKeys = config.masterKey?.map(({ id, key }) => `${id}:${key.reveal().toString("base64")}`).join(",");
   return {
     databasePath: folder.databasePath,
+    databaseUrl: config.databaseUrl?.reveal().toString("utf8"),
     masterKeys: masterKeys ?? folder.openMasterKey(),
     apiKey: (config.apiKey ?? folder.openKey("api-key")).reveal().toString("utf8"),
     proxyKey: (config.proxyKey ?? folder.openKey("proxy-key")).reveal().toString("utf8"),

@@ -11,6 +11,8 @@ import { startStep } from "./start-failure.ts";
 /** Plain data: it crosses to the worker thread. */
 export interface ApiServiceOptions {
   readonly databasePath: string;
+  /** `postgres://…` instead of the file; may hold a password. */
+  readonly databaseUrl: string | undefined;
   /** `id:base64,…` */
   readonly masterKeys: string;
   readonly apiKey: string;
@@ -31,8 +33,11 @@ export interface ApiService {
 /** Throws CliError. */
 export async function openApiService(options: ApiServiceOptions, logger: Logger): Promise<ApiService> {
   let { proxyUrl } = options;
-  const store = await startStep(`the database ${options.databasePath}`, "KEYSWAP_DATA_DIR", () =>
-    openStore({ path: options.databasePath, masterKeys: options.masterKeys }),
+  const { databasePath: path, databaseUrl, masterKeys } = options;
+  const [where, variable] =
+    databaseUrl === undefined ? [`the database ${path}`, "KEYSWAP_DATA_DIR"] : ["the database", "KEYSWAP_DATABASE_URL"];
+  const store = await startStep(where, variable, () =>
+    openStore(databaseUrl === undefined ? { path, masterKeys } : { databaseUrl, masterKeys }),
   );
   try {
     const api = await createSecretApi({

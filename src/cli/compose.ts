@@ -131,7 +131,7 @@ function localUrl(text: string): string {
 
 /** Settings whose part is not there yet would otherwise be ignored in silence. */
 function refuseUnsupported(config: Config): void {
-  const keys = ["tlsListen", "httpListen", "dnsListen", "upstreamProxy", "databaseUrl"] as const;
+  const keys = ["tlsListen", "httpListen", "dnsListen", "upstreamProxy"] as const;
   const given = keys.filter((key) => config[key] !== undefined).map(variableName);
   if (given.length > 0) throw new CliError(2, `${given.join(", ")}: not supported by this version`);
 }

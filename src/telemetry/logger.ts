@@ -22,11 +22,16 @@ export function createLogging(options: { level: LogLevel; fd?: number }): Loggin
       base: { pid: process.pid },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
-      serializers: { err: describeError, error: describeError },
+      serializers: { err: serializeError, error: serializeError },
     },
     destination,
   );
   return { logger, flush: () => destination.flush() };
+}
+
+/** A text was chosen by whoever logs; everything else is cut down. */
+function serializeError(error: unknown): ErrorDescription | string {
+  return typeof error === "string" ? error : describeError(error);
 }
 
 interface ErrorDescription {

@@ -1,0 +1,75 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { expect, test } from "vitest";
+import { parseMount } from "../../src/cli/mount.ts";
+import { sandboxEnvironment } from "../../src/cli/sandbox-environment.ts";
+import { makeTrustBundle } from "../../src/cli/trust-bundle.ts";
+import { makePki } from "../support/pki.ts";
+
+const sandbox = {
+  proxyUrl: "http://id:token@127.0.0.1:1",
+  placeholders: { KEY: "dtn_secret_x" },
+  trust: { SSL_CERT_FILE: "/b" },
+};
+
+test("both spellings of proxy variables are set, whatever was there", () => {
+  const env = sandboxEnvironment({ https_proxy: "http://old:1", PATH: "/bin" }, sandbox);
+  for (const name of ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"]) {
+    expect([name, env[name]]).toEqual([name, sandbox.proxyUrl]);
+  }
+  expect(env).toMatchObject({ PATH: "/bin", NODE_USE_ENV_PROXY: "1", KEY: "dtn_secret_x", SSL_CERT_FILE: "/b" });
+});
+
+test("NO_PROXY keeps what the caller said in either spelling and adds loopback", () => {
+  const env = sandboxEnvironment({ NO_PROXY: "a.example, b.example", no_proxy: "b.example c.example" }, sandbox);
+  expect(env.NO_PROXY).toBe("a.example,b.example,c.example,localhost,127.0.0.1,::1");
+  expect(env.no_proxy).toBe(env.NO_PROXY);
+});
+
+test("keyswap's own variables do not reach the command", () => {
+  const env = sandboxEnvironment({ KEYSWAP_MASTER_KEY: "k", KEYSWAP_API_KEY_FILE: "f", OTHER: "x" }, sandbox);
+  expect(Object.keys(env).filter((name) => name.startsWith("KEYSWAP_"))).toEqual([]);
+  expect(env.OTHER).toBe("x");
+});
+
+const countOf = (path: string) => readFileSync(path, "utf8").split("BEGIN CERTIFICATE").length - 1;
+
+test("variables that add to roots get the CA alone, those that replace them the usual roots too", () => {
+  const ca = makePki().caPem;
+  const bundle = makeTrustBundle(ca, {});
+  const { NODE_EXTRA_CA_CERTS: adding, SSL_CERT_FILE: replacing } = bundle.env;
+  expect(bundle.env.DENO_CERT).toBe(adding);
+  expect(bundle.env.GIT_SSL_CAINFO).toBe(replacing);
+  expect(readFileSync(adding!, "utf8").trim()).toBe(ca.trim());
+  expect(readFileSync(replacing!, "utf8")).toContain(ca.trim());
+  expect(countOf(replacing!)).toBeGreaterThan(50);
+  expect(statSync(dirname(adding!)).mode & 0o777).toBe(0o700);
+  bundle[Symbol.dispose]();
+  expect(existsSync(dirname(adding!))).toBe(false);
+});
+
+test("a CA that the caller's variables named stays trusted; a file that is gone is no fault", () => {
+  const folder = mkdtempSync(join(tmpdir(), "keyswap-own-ca-"));
+  try {
+    const [ca, own] = [makePki().caPem, makePki().caPem];
+    const path = join(folder, "own.pem");
+    writeFileSync(path, own.replaceAll("\n", "\r\n"));
+    using added = makeTrustBundle(ca, { NODE_EXTRA_CA_CERTS: path, SSL_CERT_FILE: "/does/not/exist" });
+    expect(countOf(added.env.NODE_EXTRA_CA_CERTS!)).toBe(2);
+    expect(readFileSync(added.env.SSL_CERT_FILE!, "utf8")).toContain(own.trim());
+    using replaced = makeTrustBundle(ca, { CURL_CA_BUNDLE: path });
+    expect(countOf(replaced.env.NODE_EXTRA_CA_CERTS!)).toBe(1);
+    expect(readFileSync(replaced.env.SSL_CERT_FILE!, "utf8")).toContain(own.trim());
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test("a mount is ENV=NAME, or one word for both; anything else is refused without being repeated", () => {
+  expect(parseMount("KEY=my-secret")).toEqual({ env: "KEY", secret: "my-secret" });
+  expect(parseMount("KEY")).toEqual({ env: "KEY", secret: "KEY" });
+  for (const text of ["", "=A", "A=", "1A=B", "A=B=C", "my-env=B", "A=sk/hunter2", "A B=C"]) {
+    expect(() => parseMount(text)).toThrow(/^a secret is given as ENV=NAME/);
+  }
+});
