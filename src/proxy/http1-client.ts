@@ -1,6 +1,7 @@
 // A client's HTTP/1.1 connection, plain or TLS: reads requests one at a time, runs an exchange for each, writes answers.
 
 import type { Socket } from "node:net";
+import { TLSSocket } from "node:tls";
 import type { ErrorCode } from "../core/errors.ts";
 import type { Field, RequestHead, ResponseHead } from "../core/message.ts";
 import { type BodyLength, isPersistent } from "../core/wire/framing.ts";
@@ -125,7 +126,11 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
 
   abort(): void {
     this.#close = true;
-    this.#socket.destroy();
+    const socket = this.#socket;
+    // An answer that ends with the connection would pass for whole. TLS tells a broken end by the missing close_notify,
+    // plain TCP only by a reset.
+    if (socket instanceof TLSSocket || socket.destroyed) socket.destroy();
+    else socket.resetAndDestroy();
   }
 
   pauseRequest(): void {
