@@ -5,25 +5,31 @@ import type { Way } from "../core/audit.ts";
 import type { Authority } from "../core/authority/authority.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import type { GrantsAnswer } from "../core/ports.ts";
-import type { Http1Client } from "./http1-client.ts";
 import type { Services } from "./services.ts";
 import type { Tunnel } from "./tunnel.ts";
 
+/** A client's connection in whatever protocol. */
+export interface ClientConnection {
+  /** Lets what runs end and closes then. */
+  drain(): void;
+  destroy(): void;
+}
+
 export class Connections {
   readonly #services: Services;
-  readonly #clients = new Set<Http1Client>();
+  readonly #clients = new Set<ClientConnection>();
   readonly #tunnels = new Map<string, Set<Tunnel>>();
 
   constructor(services: Services) {
     this.#services = services;
   }
 
-  addClient(client: Http1Client): void {
+  addClient(client: ClientConnection): void {
     this.#clients.add(client);
     if (this.#services.draining) client.drain();
   }
 
-  deleteClient(client: Http1Client): void {
+  deleteClient(client: ClientConnection): void {
     this.#clients.delete(client);
   }
 

@@ -14,8 +14,8 @@ export interface Downstream {
   sendEnd(trailers: readonly Field[]): void;
   /** False: wait for `Exchange.onClientDrain`. */
   flush(): boolean;
-  /** The answer cannot be completed: the client must not take it for whole. */
-  abort(): void;
+  /** The answer cannot be completed: the client must not take it for whole. `resetCode`: why, in the words of HTTP/2. */
+  abort(resetCode?: number): void;
   /** Stops and restarts the request's body. */
   pauseRequest(): void;
   resumeRequest(): void;

@@ -24,7 +24,7 @@ import { RequestRelay, type RequestRelayOwner } from "./request-relay.ts";
 import type { RewriteFault } from "./rewrite.ts";
 import type { Route } from "./route.ts";
 import type { CompiledGrants, Services } from "./services.ts";
-import type { UpstreamListener, UpstreamStream } from "./upstream.ts";
+import type { StreamReset, UpstreamListener, UpstreamStream } from "./upstream.ts";
 
 /** Rounds of looking up placeholders in one head; a head can name more keys than one round asks for. */
 const maxLookupRounds = 8;
@@ -52,12 +52,16 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
   #acquiring: AbortController | undefined;
   #retried = false;
   #answer: AnswerRelay | undefined;
+  /** The answer went out whole, and the destination goes on taking the request. */
+  #answerSent = false;
   #ended = false;
 
   #requestBytes = 0;
   #firstByteAt: number | undefined;
   #status: number | undefined;
   #error: ErrorCode | undefined;
+  /** How the destination gave the request up, where the client can be told so. */
+  #resetCode: number | undefined;
 
   /** `head.target` is in origin-form. */
   constructor(services: Services, route: Route, client: Downstream, head: RequestHead, length: BodyLength) {
@@ -110,7 +114,9 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
 
   /** The client is gone, or its request broke off. */
   onClientClosed(): void {
-    if (!this.#ended) this.#finish("client-closed");
+    // Both were whole: the destination may still be taking the request's end.
+    if (this.#ended || (this.#answerSent && this.#requestComplete)) return;
+    this.#finish(this.#answerSent ? undefined : "client-closed");
   }
 
   /** The request's framing turned out malformed in its body. */
@@ -153,9 +159,9 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
     if (!this.#ended) this.#answer?.data(content);
   }
 
-  onAnswerEnd(trailers: readonly Field[]): void {
+  onAnswerEnd(trailers: readonly Field[], requestGoesOn = false): void {
     // The leg has gone back to its pool, or is being closed.
-    this.#upstream = undefined;
+    if (!requestGoesOn || this.#client.protocol !== "h2") this.#dropUpstream(requestGoesOn);
     if (this.#ended) return;
     this.#answer?.end(trailers);
   }
@@ -169,23 +175,31 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
     this.onResume();
   }
 
-  onUpstreamLost(error: KeyswapError, stale: boolean): void {
+  onUpstreamLost(error: KeyswapError, stale: boolean, reset?: StreamReset): void {
     this.#upstream = undefined;
     this.#relay?.close();
     if (this.#ended) return;
-    if (!stale || this.#retried || this.#answer !== undefined) {
-      this.#refuse(error.code, error.detail);
+    if (reset !== undefined && this.#client.protocol === "h2") this.#resetCode = reset.code;
+    const mayRepeat = stale && !this.#retried && this.#answer === undefined;
+    if (mayRepeat && this.#relay?.repeatable && (reset?.unprocessed || idempotent.has(this.#head.method))) {
+      this.#retried = true;
+      this.#acquire(true);
       return;
     }
-    this.#retried = true;
-    if (this.#relay?.repeatable && idempotent.has(this.#head.method)) {
-      this.#acquire(true);
+    if (!mayRepeat && this.#resetCode === undefined) {
+      this.#refuse(error.code, error.detail);
       return;
     }
     // Whether the destination acted on it cannot be told, and an error answer would claim that it failed: the connection
     // is closed, as it would be without a proxy, and the client judges.
-    this.#client.abort();
+    this.#client.abort(this.#resetCode);
     this.#finish(error.code);
+  }
+
+  onUpstreamClosed(): void {
+    this.#upstream = undefined;
+    this.#relay?.close();
+    if (this.#answerSent && !this.#ended) this.#finish(undefined);
   }
 
   // ---- RequestRelayOwner
@@ -243,7 +257,12 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
   }
 
   onAnswerSent(): void {
-    this.#finish(undefined);
+    if (this.#upstream === undefined) {
+      this.#finish(undefined);
+      return;
+    }
+    this.#answerSent = true;
+    this.#client.flush();
   }
 
   // ---- deciding
@@ -355,18 +374,18 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
 
   #acquire(fresh: boolean): void {
     const { pool } = this.#services;
-    const free = fresh ? undefined : pool.take(this.#route);
+    const free = fresh ? undefined : pool.take(this.#route, this.#client.protocol);
     if (free !== undefined) {
       this.#open(free);
       return;
     }
     this.#acquiring = new AbortController();
     void pool
-      .connect(this.#route, this.#acquiring.signal)
+      .connect(this.#route, this.#client.protocol, this.#acquiring.signal)
       .then(
         (made) => {
           if (this.#ended) {
-            made.destroy();
+            made.abort();
             return;
           }
           this.#acquiring = undefined;
@@ -386,6 +405,12 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
     upstream.begin(this);
     this.#upstream = upstream;
     this.#relay?.open(upstream);
+  }
+
+  #dropUpstream(givesUp: boolean): void {
+    if (givesUp) this.#upstream?.abort();
+    this.#upstream = undefined;
+    this.#relay?.close();
   }
 
   // ---- endings
@@ -427,7 +452,7 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
     this.#early = [];
     this.#record();
     const broken = error !== undefined && this.#answer?.begun === true;
-    if (broken || error === "client-closed" || this.#status === undefined) this.#client.abort();
+    if (broken || error === "client-closed" || this.#status === undefined) this.#client.abort(this.#resetCode);
     else this.#client.flush();
     this.#client.onExchangeEnd(this.#requestComplete);
   }

@@ -8,6 +8,7 @@ import type { RequestHead } from "../core/message.ts";
 import type { Connections } from "./connections.ts";
 import type { Hello } from "./first-bytes.ts";
 import { Http1Client, type Http1ClientOwner, type Routing } from "./http1-client.ts";
+import { Http2Client } from "./http2-client.ts";
 import type { Route } from "./route.ts";
 import type { Services } from "./services.ts";
 
@@ -28,9 +29,9 @@ export class Interception implements Http1ClientOwner {
   }
 
   /** The client speaks TLS, and its ClientHello names the route's authority or none. `seen` is what it sent. */
-  terminate(seen: Buffer, _hello: Hello): void {
+  terminate(seen: Buffer, hello: Hello): void {
     try {
-      this.#terminate(seen, this.#services.parts.leaves.contextFor(this.#route.authority.host));
+      this.#terminate(seen, hello, this.#services.parts.leaves.contextFor(this.#route.authority.host));
     } catch (error) {
       // An expired CA, for one: its message says what to do.
       this.#services.logger.error({ err: error instanceof Error ? error.message : "unknown" }, "minting failed");
@@ -60,24 +61,31 @@ export class Interception implements Http1ClientOwner {
     this.#connections.recordRefusal(way, sandboxId, authority, code, detail);
   }
 
-  onClosed(client: Http1Client): void {
+  onClosed(client: Http1Client | Http2Client): void {
     this.#connections.deleteClient(client);
   }
 
-  #terminate(seen: Buffer, secureContext: SecureContext): void {
+  #terminate(seen: Buffer, hello: Hello, secureContext: SecureContext): void {
     const socket = this.#socket;
     if (socket.destroyed) return;
     socket.unshift(seen);
+    // Our order counts: a client that offers h2 gets it.
+    const isHttp2 = hello.alpn.includes("h2");
     const secure = new TLSSocket(socket, {
       isServer: true,
       secureContext,
-      ALPNProtocols: ["http/1.1"],
-      allowHalfOpen: true,
+      ALPNProtocols: isHttp2 ? ["h2"] : ["http/1.1"],
+      // An HTTP/2 client that ends its side has nothing more to hear.
+      allowHalfOpen: !isHttp2,
       highWaterMark: bulkBytes,
     } as TLSSocketOptions);
     secure.on("error", () => secure.destroy());
     // A failed TLS record after the handshake is only told by this event unless a tls.Server owns the socket.
     secure.on("_tlsError", () => secure.destroy());
-    this.#connections.addClient(new Http1Client(this.#services, secure, this));
+    this.#connections.addClient(
+      isHttp2
+        ? new Http2Client(this.#services, secure, this.#route, this)
+        : new Http1Client(this.#services, secure, this),
+    );
   }
 }

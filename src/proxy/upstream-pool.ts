@@ -1,11 +1,18 @@
 // Upstream connections, kept alive per sandbox and authority: no sandbox ever uses a connection that another one opened.
+//
+// A client's protocol is the one that is wanted upstream: what HTTP/2 can say (both ways at once, trailers, resets) gets
+// through as it is, and HTTP/1.1 stays what it was. Where a destination does not speak it, the other one serves.
 
+import { KeyswapError } from "../core/errors.ts";
 import type { Clock } from "../core/ports.ts";
 import type { MessageLimits } from "../core/wire/message-reader.ts";
 import type { Deadlines, Timed } from "./deadlines.ts";
 import type { Dialler } from "./dial.ts";
+import type { Downstream } from "./downstream.ts";
 import { Http1Upstream, type Http1UpstreamOwner } from "./http1-upstream.ts";
+import { Http2Upstream, type Http2UpstreamOwner } from "./http2-upstream.ts";
 import type { Route } from "./route.ts";
+import type { UpstreamStream } from "./upstream.ts";
 
 export interface UpstreamPoolOptions {
   readonly dialler: Pick<Dialler, "connectTls" | "connectTcp">;
@@ -16,12 +23,22 @@ export interface UpstreamPoolOptions {
   readonly deadlines: Deadlines;
 }
 
+type Protocol = Downstream["protocol"];
+
 /** The connections of one sandbox to one authority. */
-class Origin implements Http1UpstreamOwner {
+class Origin implements Http1UpstreamOwner, Http2UpstreamOwner {
   readonly key: string;
   /** Free ones; the last one freed is taken first. */
   readonly idle: Http1Upstream[] = [];
-  readonly all = new Set<Http1Upstream>();
+  readonly all = new Set<Http1Upstream | Http2Upstream>();
+  /** Those of HTTP/2 that take requests. */
+  readonly shared: Http2Upstream[] = [];
+  /** A dial for HTTP/2 that others wait for: it tells what the destination speaks, or why it cannot be reached. */
+  dialling: Promise<unknown> | undefined;
+  /** Requests that wait for a connection. */
+  waiting = 0;
+  /** What it speaks, where that is not what it was asked for. */
+  only: Protocol | undefined;
   readonly #pool: UpstreamPool;
 
   constructor(pool: UpstreamPool, key: string) {
@@ -29,15 +46,40 @@ class Origin implements Http1UpstreamOwner {
     this.key = key;
   }
 
+  /** A place on a connection of HTTP/2. */
+  lend(): UpstreamStream | undefined {
+    for (const connection of this.shared) {
+      const stream = connection.lend();
+      if (stream !== undefined) return stream;
+    }
+    return undefined;
+  }
+
   onFree(connection: Http1Upstream): void {
     this.#pool.keep(this, connection);
   }
 
-  onGone(connection: Http1Upstream): void {
+  onClosing(connection: Http2Upstream): void {
+    const at = this.shared.indexOf(connection);
+    if (at >= 0) this.shared.splice(at, 1);
+  }
+
+  onHttp1Required(): void {
+    this.only = "http/1.1";
+  }
+
+  onGone(connection: Http1Upstream | Http2Upstream): void {
     this.all.delete(connection);
-    const at = this.idle.indexOf(connection);
-    if (at >= 0) this.idle.splice(at, 1);
-    if (this.all.size === 0) this.#pool.forget(this);
+    if (connection instanceof Http1Upstream) {
+      const at = this.idle.indexOf(connection);
+      if (at >= 0) this.idle.splice(at, 1);
+    }
+    this.leave();
+  }
+
+  /** Nothing is kept for an authority that nobody is connected to. */
+  leave(): void {
+    if (this.all.size === 0 && this.waiting === 0) this.#pool.forget(this);
   }
 }
 
@@ -52,27 +94,30 @@ export class UpstreamPool implements Timed {
     options.deadlines.add(this);
   }
 
-  /** A free connection, if there is one. */
-  take(route: Route): Http1Upstream | undefined {
-    return this.#origins.get(route.poolKey)?.idle.pop();
+  /** A free connection, or a free place on one, if there is any. */
+  take(route: Route, protocol: Protocol): UpstreamStream | undefined {
+    const origin = this.#origins.get(route.poolKey);
+    if (origin === undefined) return undefined;
+    if ((origin.only ?? protocol) === "http/1.1") return origin.idle.pop();
+    return origin.lend();
   }
 
   /** A new connection. Rejects with a KeyswapError. */
-  async connect(route: Route, signal: AbortSignal): Promise<Http1Upstream> {
-    const { dialler, message } = this.#options;
-    const { authority, sandboxId } = route;
-    const socket =
-      authority.scheme === "https"
-        ? await dialler.connectTls(authority, sandboxId, ["http/1.1"], signal)
-        : await dialler.connectTcp(authority, sandboxId, signal);
+  async connect(route: Route, protocol: Protocol, signal: AbortSignal): Promise<UpstreamStream> {
     let origin = this.#origins.get(route.poolKey);
     if (origin === undefined) {
       origin = new Origin(this, route.poolKey);
       this.#origins.set(route.poolKey, origin);
     }
-    const connection = new Http1Upstream(socket, origin, message);
-    origin.all.add(connection);
-    return connection;
+    origin.waiting += 1;
+    try {
+      if (route.authority.scheme === "http") return await this.#connectPlain(origin, route, signal);
+      if ((origin.only ?? protocol) === "h2") return await this.#connectShared(origin, route, signal);
+      return await this.#connectOwn(origin, route, signal);
+    } finally {
+      origin.waiting -= 1;
+      origin.leave();
+    }
   }
 
   /** How many connections are open; for metrics and tests. */
@@ -100,6 +145,7 @@ export class UpstreamPool implements Timed {
     const before = this.#options.clock() - this.#options.idleMs;
     for (const origin of this.#origins.values()) {
       for (const connection of [...origin.idle]) if (connection.freeSince < before) connection.destroy();
+      for (const connection of [...origin.shared]) if (connection.freeSince < before) connection.close();
     }
   }
 
@@ -108,4 +154,76 @@ export class UpstreamPool implements Timed {
     this.#options.deadlines.delete(this);
     for (const origin of this.#origins.values()) for (const connection of [...origin.all]) connection.destroy();
   }
+
+  async #connectPlain(origin: Origin, route: Route, signal: AbortSignal): Promise<UpstreamStream> {
+    const { authority, sandboxId } = route;
+    const socket = await this.#options.dialler.connectTcp(authority, sandboxId, signal);
+    return add(origin, new Http1Upstream(socket, origin, this.#options.message));
+  }
+
+  /** A connection of HTTP/1.1 for one request; to a destination that speaks HTTP/2 alone, that. */
+  async #connectOwn(origin: Origin, route: Route, signal: AbortSignal): Promise<UpstreamStream> {
+    const { authority, sandboxId } = route;
+    try {
+      const socket = await this.#options.dialler.connectTls(authority, sandboxId, ["http/1.1"], signal);
+      return add(origin, new Http1Upstream(socket, origin, this.#options.message));
+    } catch (error) {
+      if (!isAlpnRefusal(error)) throw error;
+      origin.only = "h2";
+      return this.#connectShared(origin, route, signal);
+    }
+  }
+
+  /** A place on a connection of HTTP/2: one dial at a time, for it serves all who wait. */
+  async #connectShared(origin: Origin, route: Route, signal: AbortSignal): Promise<UpstreamStream> {
+    for (;;) {
+      if (origin.dialling === undefined) {
+        const dialling = Promise.withResolvers<unknown>();
+        origin.dialling = dialling.promise;
+        let failure: unknown;
+        try {
+          const own = await this.#dialShared(origin, route, signal);
+          if (own !== undefined) return own;
+        } catch (error) {
+          // Given up because this request's client left: no matter of those who wait.
+          if (!signal.aborted) failure = error;
+          throw error;
+        } finally {
+          origin.dialling = undefined;
+          dialling.resolve(failure);
+        }
+      } else {
+        const failure = await origin.dialling;
+        if (failure !== undefined) throw failure;
+        signal.throwIfAborted();
+        if (origin.only === "http/1.1") return origin.idle.pop() ?? this.#connectOwn(origin, route, signal);
+        const own = origin.lend();
+        if (own !== undefined) return own;
+      }
+    }
+  }
+
+  async #dialShared(origin: Origin, route: Route, signal: AbortSignal): Promise<UpstreamStream | undefined> {
+    const { dialler, message, clock } = this.#options;
+    const { authority, sandboxId } = route;
+    const offered = origin.only === "h2" ? ["h2"] : ["h2", "http/1.1"];
+    const socket = await dialler.connectTls(authority, sandboxId, offered, signal);
+    if (socket.alpnProtocol !== "h2") {
+      origin.only = "http/1.1";
+      return add(origin, new Http1Upstream(socket, origin, message));
+    }
+    const connection = add(origin, new Http2Upstream(socket, authority, origin, message, clock));
+    origin.shared.push(connection);
+    return connection.lend();
+  }
+}
+
+function add<T extends Http1Upstream | Http2Upstream>(origin: Origin, connection: T): T {
+  origin.all.add(connection);
+  return connection;
+}
+
+/** The destination speaks none of the protocols that were offered (RFC 7301 section 3.2). */
+function isAlpnRefusal(error: unknown): boolean {
+  return error instanceof KeyswapError && error.detail?.endsWith("ALERT_NO_APPLICATION_PROTOCOL") === true;
 }
