@@ -63,6 +63,8 @@ export class Http2Client implements Timed {
     this.deadlineAt = services.clock() + services.options.limits.headTimeoutMs;
     services.deadlines.add(this);
     socket.on("close", () => this.#onClosed());
+    // A client that can send nothing any more, not even a window update, is gone: HTTP/2 has no half-closed connections.
+    socket.on("end", () => this.destroy());
     socket.once("secure", () => this.#begin());
   }
 
