@@ -68,6 +68,8 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
     socket.on("end", this.#onEnd);
     socket.on("drain", this.#onDrain);
     socket.on("data", this.#onData);
+    // Whoever looked at the first bytes left it paused.
+    socket.resume();
   }
 
   /** No exchange is running. */

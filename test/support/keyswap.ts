@@ -8,6 +8,7 @@ import { vi } from "vitest";
 import type { AuditEvent, ExchangeEvent } from "../../src/core/audit.ts";
 import { CidrSet, parseCidr } from "../../src/core/authority/ip.ts";
 import { type HostPattern, parseHostPattern } from "../../src/core/authority/pattern.ts";
+import { type EgressPattern, parseEgressPattern } from "../../src/core/authority/policy.ts";
 import type { Location } from "../../src/core/grants.ts";
 import { parseLocation } from "../../src/core/location.ts";
 import { Dialler } from "../../src/proxy/dial.ts";
@@ -254,6 +255,12 @@ export async function startKeyswap(setup: KeyswapSetup = {}): Promise<TestKeyswa
 
 export function pattern(text: string): HostPattern {
   const parsed = parseHostPattern(text);
+  if (parsed.kind !== "pattern") throw new Error(parsed.detail);
+  return parsed.pattern;
+}
+
+export function egressPattern(text: string): EgressPattern {
+  const parsed = parseEgressPattern(text);
   if (parsed.kind !== "pattern") throw new Error(parsed.detail);
   return parsed.pattern;
 }

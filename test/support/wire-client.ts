@@ -256,7 +256,14 @@ export async function openWay(keyswap: TestKeyswap, sandbox: MadeSandbox, target
 /** TLS on a way that is open. Rejects where the handshake fails. */
 export function secure(
   way: WireClient,
-  options: { readonly ca: string; readonly serverName: string; readonly alpn?: string[] },
+  options: {
+    readonly ca: string;
+    /** Empty: none is sent. */
+    readonly serverName: string;
+    /** Where none is sent: the name that the certificate has to be for. */
+    readonly checkedName?: string;
+    readonly alpn?: string[];
+  },
 ): Promise<WireClient> {
   return new Promise((resolve, reject) => {
     way.socket.removeAllListeners("data");
@@ -264,6 +271,7 @@ export function secure(
       socket: way.socket,
       ca: options.ca,
       servername: options.serverName,
+      ...(options.checkedName === undefined ? {} : { host: options.checkedName }),
       ...(options.alpn === undefined ? {} : { ALPNProtocols: options.alpn }),
     });
     socket.once("error", reject);
