@@ -271,7 +271,9 @@ describe("where nobody may go", () => {
   it("hosts that the deployment or the sandbox denies are refused", async () => {
     const { answer } = await ask(`denied.test:${origin.port}`);
     expect([answer.status, errorOf(answer)]).toEqual([403, "egress-denied"]);
-    const narrow = await keyswap.sandbox([secret], { egressPolicy: { allow: ["*.good.test"], deny: ["other.good.test"] } });
+    const narrow = await keyswap.sandbox([secret], {
+      egressPolicy: { allow: ["*.good.test"], deny: ["other.good.test"] },
+    });
     const codes: Record<string, number> = {};
     for (const name of [host, "other.good.test", "evil.test"]) {
       codes[name] = (await ask(`${name}:${origin.port}`, narrow.credentials)).answer.status;
