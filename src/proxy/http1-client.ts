@@ -103,6 +103,7 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
   sendHead(head: ResponseHead, length: BodyLength | undefined): void {
     this.#answerBegun = true;
     this.deadlineAt = Number.POSITIVE_INFINITY;
+    if (this.#inputEnded) this.#boundHalfClosed();
     let framed = length;
     // HTTP/1.0 knows no chunks (RFC 9112 section 6.1): the connection's end ends the body.
     if (framed === "chunked" && this.#minor === 0) framed = "close";
@@ -113,6 +114,7 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
 
   sendData(content: Buffer): void {
     if (content.length === 0) return;
+    if (this.#inputEnded) this.#boundHalfClosed();
     if (this.#chunked) this.#writer.text(chunkOpening(content.length));
     this.#writer.bytes(content);
     if (this.#chunked) this.#writer.text("\r\n");
@@ -284,6 +286,13 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
     }
     // A request whose body broke off can never be completed; a whole one is still answered (half-closed connection).
     if (!this.#reader.held) exchange.onClientClosed();
+    else this.#boundHalfClosed();
+  }
+
+  /** A client that is gone looks like one that only ended its direction, until something is written to it. */
+  #boundHalfClosed(): void {
+    const { halfClosedTimeoutMs } = this.#services.options.limits;
+    this.deadlineAt = this.#services.clock() + halfClosedTimeoutMs;
   }
 
   #onSocketClosed(): void {

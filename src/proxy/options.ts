@@ -82,6 +82,8 @@ export interface ProxyLimits {
   readonly upstreamIdleMs: number;
   /** From the end of a request to the head of its answer. Long: slow LLM answers are normal. */
   readonly answerTimeoutMs: number;
+  /** For the next bytes of an answer once the client has ended its direction: it may be gone altogether. */
+  readonly halfClosedTimeoutMs: number;
   /** Unused upstream connections kept for one sandbox and authority. */
   readonly maxIdlePerAuthority: number;
   /** A lookup of an unknown placeholder while a request waits. */
@@ -95,6 +97,7 @@ export const defaultProxyLimits: ProxyLimits = {
   idleTimeoutMs: 120_000,
   upstreamIdleMs: 30_000,
   answerTimeoutMs: 600_000,
+  halfClosedTimeoutMs: 60_000,
   maxIdlePerAuthority: 64,
   lookupTimeoutMs: 2_000,
 };

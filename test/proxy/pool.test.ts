@@ -15,7 +15,7 @@ let serve: (connection: RawConnection) => Promise<void>;
 let first: number;
 
 beforeAll(async () => {
-  keyswap = await startKeyswap();
+  keyswap = await startKeyswap({ limits: { halfClosedTimeoutMs: 100 } });
   origin = await startRawOrigin({ pki: keyswap.pki, names: [host] }, (connection) => serve(connection));
   secret = await keyswap.secret("the real value", [host]);
 });
@@ -188,14 +188,14 @@ describe("connections in doubt are not used again", () => {
     serve = async ({ wire, readRequest, index }) => {
       for (let i = 0; i < 3; i++) {
         const { line } = await readRequest();
-        if (line.startsWith("GET /long")) wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\npart");
-        else wire.send(ok(`on ${index - first}`));
+        if (!line.startsWith("GET /long")) wire.send(ok(`on ${index - first}`));
+        else wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\npart");
       }
     };
     client.send(get("/long"));
     await client.readHead();
     client.socket.destroy();
-    await vi.waitFor(() => expect(origin.connections[first]?.wire.isEnded).toBe(true));
+    await vi.waitFor(() => expect(origin.connections[first]?.wire.isEnded).toBe(true), { timeout: 10_000 });
     client = await connectThrough(keyswap, sandbox, host, origin.port);
     client.send(get());
     expect((await client.read()).body.toString()).toBe("on 1");
