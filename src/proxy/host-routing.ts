@@ -20,7 +20,7 @@ export class HostRouting implements Http1ClientOwner {
   #host: string | undefined;
   #route: Route | undefined;
 
-  /** `asked`: the address that the client wanted to be connected with; undefined on a transparent port. */
+  /** Takes the socket over. `asked`: the address that the client wanted to be connected with; undefined on a transparent port. */
   constructor(
     services: Services,
     connections: Connections,
@@ -34,6 +34,7 @@ export class HostRouting implements Http1ClientOwner {
     this.#way = way;
     this.#asked = asked;
     connections.addClient(new Http1Client(services, socket, this));
+    socket.resume();
   }
 
   route(head: RequestHead): Routing {

@@ -23,6 +23,7 @@ import { admit, type Caller } from "./identify.ts";
 import { Interception } from "./interception.ts";
 import { Route } from "./route.ts";
 import type { CompiledGrants, Services } from "./services.ts";
+import { SilentClient } from "./silent-client.ts";
 import { Tunnel } from "./tunnel.ts";
 
 /** How a way answers its client, once. */
@@ -372,44 +373,6 @@ export class Opening {
       socket.resume();
       setTimeout(() => socket.destroy(), lingerMs).unref();
     } else socket.destroy();
-  }
-}
-
-/** What became of a client that said nothing at first. */
-class SilentClient {
-  readonly #abandoned = new AbortController();
-  #spoken: Buffer | undefined;
-  #then: ((bytes: Buffer) => void) | undefined;
-
-  get signal(): AbortSignal {
-    return this.#abandoned.signal;
-  }
-
-  /** It spoke TLS or HTTP in the end. */
-  get isAbandoned(): boolean {
-    return this.#abandoned.signal.aborted;
-  }
-
-  /** It spoke something else. */
-  get spoken(): Buffer | undefined {
-    return this.#spoken;
-  }
-
-  abandon(): void {
-    this.#abandoned.abort();
-  }
-
-  speak(bytes: Buffer): void {
-    this.#spoken = bytes;
-    this.#then?.(bytes);
-  }
-
-  onAbandoned(then: () => void): void {
-    this.#abandoned.signal.addEventListener("abort", then);
-  }
-
-  onSpoken(then: (bytes: Buffer) => void): void {
-    this.#then = then;
   }
 }
 

@@ -1,22 +1,40 @@
 // The proxy: listens, hands every connection to its way, drains and closes.
 //
-// Nouns: a Connection comes in on a way (ProxyPort); Interception opens it up or Tunnel relays it; Http1Client reads
-// requests and runs an Exchange for each; UpstreamPool lends it an UpstreamStream. Invariants: whoever is not an
-// authenticated sandbox gets nothing; every socket has an error listener before anything else; one audit event each.
+// Nouns: a connection comes in at a port (Front tells ProxyPort, SocksPort and HttpsPort apart; takeRedirected), an Opening
+// decides where it goes, Interception opens it up or Tunnel relays it; Http1Client reads requests and runs an Exchange
+// for each; UpstreamPool lends it an UpstreamStream. Invariants: whoever is not an authenticated sandbox gets nothing;
+// every socket has an error listener before anything else; one audit event each.
 
 import { createServer, type Server, type Socket } from "node:net";
+import { CidrSet, parseIp } from "../core/authority/ip.ts";
+import { BalancerGate } from "./balancer-gate.ts";
 import { Connections } from "./connections.ts";
-import type { ProxyParts } from "./options.ts";
-import { ProxyPort } from "./proxy-port.ts";
+import { Front } from "./front.ts";
+import { HttpsPort } from "./https-port.ts";
+import type { ListenAddress, ProxyParts } from "./options.ts";
 import { Services } from "./services.ts";
+import { takeRedirected } from "./transparent-port.ts";
 
 const bulkBytes = 256 * 1024;
 const drainPollMs = 50;
 
+/** `host:port` of each port that is open. */
+export interface ProxyAddresses {
+  readonly proxy: string;
+  /** Transparent ports. */
+  readonly tls?: string;
+  readonly http?: string;
+}
+
+type PortKind = keyof ProxyAddresses;
+
 export class ProxyServer {
   readonly #services: Services;
   readonly #connections: Connections;
-  readonly #server: Server;
+  readonly #https: HttpsPort;
+  readonly #balancers: CidrSet;
+  readonly #hasBalancers: boolean;
+  readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();
   readonly #unsubscribe: () => void;
   #address = "";
@@ -24,31 +42,25 @@ export class ProxyServer {
   constructor(parts: ProxyParts) {
     this.#services = new Services(parts);
     this.#connections = new Connections(this.#services);
-    this.#server = createServer({ noDelay: true, allowHalfOpen: true, highWaterMark: bulkBytes }, (socket) =>
-      this.#accept(socket),
-    );
-    this.#server.maxConnections = parts.options.limits.maxConnections;
+    this.#https = new HttpsPort(this.#services, this.#connections);
+    const balancers = parts.options.proxyProtocolFrom ?? [];
+    this.#balancers = new CidrSet(balancers);
+    this.#hasBalancers = balancers.length > 0;
     this.#unsubscribe = parts.grants.onChange((id, answer) => this.#connections.onGrantsChange(id, answer));
   }
 
-  /** Resolves when connections are taken; rejects with Node's listen error (EADDRINUSE, EACCES). */
-  listen(): Promise<{ readonly proxy: string }> {
-    const { host, port } = this.#services.options.listen;
-    const { promise, resolve, reject } = Promise.withResolvers<{ readonly proxy: string }>();
-    this.#server.once("error", reject);
-    this.#server.listen({ host, port }, () => {
-      this.#server.off("error", reject);
-      this.#server.on("error", (error) => this.#services.logger.error({ err: error.message }, "listener failed"));
-      const address = this.#server.address();
-      if (address === null || typeof address === "string") throw new Error("no address");
-      const name = address.family === "IPv6" ? `[${address.address}]` : address.address;
-      this.#address = `${name}:${address.port}`;
-      resolve({ proxy: this.#address });
-    });
-    return promise;
+  /** Resolves when connections are taken; rejects with Node's listen error (EADDRINUSE, EACCES); close it then. */
+  async listen(): Promise<ProxyAddresses> {
+    const { listen, tlsListen, httpListen } = this.#services.options;
+    this.#address = await this.#open("proxy", listen);
+    return {
+      proxy: this.#address,
+      ...(tlsListen === undefined ? {} : { tls: await this.#open("tls", tlsListen) }),
+      ...(httpListen === undefined ? {} : { http: await this.#open("http", httpListen) }),
+    };
   }
 
-  /** `host:port` once listening. */
+  /** `host:port` of the proxy port once listening. */
   get address(): string {
     return this.#address;
   }
@@ -67,7 +79,9 @@ export class ProxyServer {
   async close(graceMs: number): Promise<void> {
     this.#services.draining = true;
     this.#unsubscribe();
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    const closed = Promise.all(
+      this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
+    );
     this.#connections.drain();
     for (let waited = 0; waited < graceMs && !this.#connections.empty; waited += drainPollMs) {
       await new Promise((resolve) => setTimeout(resolve, drainPollMs));
@@ -79,10 +93,52 @@ export class ProxyServer {
     await closed;
   }
 
-  #accept(socket: Socket): void {
+  #open(kind: PortKind, { host, port }: ListenAddress): Promise<string> {
+    const { promise, resolve, reject } = Promise.withResolvers<string>();
+    const server = createServer({ noDelay: true, allowHalfOpen: true, highWaterMark: bulkBytes }, (socket) =>
+      this.#accept(kind, socket),
+    );
+    server.maxConnections = this.#services.options.limits.maxConnections;
+    server.once("error", reject);
+    server.listen({ host, port }, () => {
+      server.off("error", reject);
+      server.on("error", (error) => this.#services.logger.error({ err: error.message }, "listener failed"));
+      this.#servers.push(server);
+      const address = server.address();
+      if (address === null || typeof address === "string") throw new Error("no address");
+      const name = address.family === "IPv6" ? `[${address.address}]` : address.address;
+      resolve(`${name}:${address.port}`);
+    });
+    return promise;
+  }
+
+  #accept(kind: PortKind, socket: Socket): void {
     socket.on("error", () => socket.destroy());
     this.#sockets.add(socket);
     socket.on("close", () => this.#sockets.delete(socket));
-    new ProxyPort(this.#services, this.#connections, socket);
+    const peer = socket.remoteAddress ?? "";
+    if (!this.#hasBalancers || !this.#isBalancer(peer)) {
+      this.#take(kind, socket, peer);
+      return;
+    }
+    new BalancerGate(
+      this.#services,
+      socket,
+      (source) => this.#take(kind, socket, source ?? peer),
+      (detail) => this.#connections.recordRefusal(wayOf[kind], undefined, undefined, "bad-request", detail),
+    );
+  }
+
+  #take(kind: PortKind, socket: Socket, source: string): void {
+    if (kind === "proxy") new Front(this.#services, this.#connections, socket, this.#https);
+    else takeRedirected(this.#services, this.#connections, socket, kind, source);
+  }
+
+  #isBalancer(peer: string): boolean {
+    const ip = parseIp(peer);
+    return ip !== undefined && this.#balancers.has(ip);
   }
 }
+
+/** For refusals, before a connection has said what it is. */
+const wayOf = { proxy: "connect", tls: "tls", http: "http" } as const;
