@@ -160,7 +160,9 @@ export class RequestRelay implements RewriteListener {
 
   onRewritten(bytes: Buffer): void {
     this.#send(bytes);
-    if (this.#rewrite?.ownTurns && !this.#buffered) this.flush();
+    if (!this.#rewrite?.ownTurns || this.#buffered) return;
+    if (this.#scope.blocked) this.#owner.onBlocked();
+    else this.flush();
   }
 
   onRewriteEnd(): void {
@@ -203,11 +205,14 @@ export class RequestRelay implements RewriteListener {
 
   #sendEnd(): void {
     this.#ended = true;
+    if (this.#scope.blocked) {
+      this.#owner.onBlocked();
+      return;
+    }
     if (!this.#buffered) {
       this.#upstream?.sendEnd(this.#trailers);
       return;
     }
-    if (this.#scope.blocked) return;
     this.#settleBody();
     this.#owner.onSendable();
   }
