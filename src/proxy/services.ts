@@ -7,7 +7,7 @@ import { EgressList, EgressRules } from "../core/authority/policy.ts";
 import type { SandboxGrants } from "../core/grants.ts";
 import type { Clock } from "../core/ports.ts";
 import { GrantIndex, type HostView } from "../core/substitution/grant-index.ts";
-import { Scrubber } from "../core/substitution/scrubber.ts";
+import { type Scrubber, scrubberFor } from "../core/substitution/scrubber.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { Logger, ProxyOptions, ProxyParts } from "./options.ts";
 import { UpstreamPool } from "./upstream-pool.ts";
@@ -82,7 +82,7 @@ export class Services {
   scrubberFor(view: HostView): Scrubber {
     let scrubber = this.#scrubbers.get(view);
     if (scrubber === undefined) {
-      scrubber = new Scrubber(view.scrubbed);
+      scrubber = scrubberFor(view.scrubbed);
       this.#scrubbers.set(view, scrubber);
     }
     return scrubber;

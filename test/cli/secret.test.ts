@@ -122,7 +122,9 @@ describe("a value", () => {
   });
 
   // Without script(1) there is no way to give a command a terminal.
-  test.skipIf(!existsSync("/usr/bin/script"))("typed on a terminal is asked for and not shown", async () => {
+  const noTerminal = !existsSync("/usr/bin/script");
+  const whyNot = noTerminal ? " (skipped: no script(1) to give it a terminal)" : "";
+  test.skipIf(noTerminal)(`typed on a terminal is asked for and not shown${whyNot}`, async () => {
     // script(1) gives the command a terminal; the typed line comes by its stdin.
     const command = [
       process.execPath,

@@ -28,6 +28,11 @@ const said = (serverName: string | undefined, ...protocols: readonly string[]) =
   alpn: protocols,
 });
 
+/** For a test's name: why it is skipped. */
+function unless(tool: string): string {
+  return isInstalled(tool) ? "" : ` (skipped: ${tool} is not installed)`;
+}
+
 describe("ClientHellos of real clients", () => {
   it("reads Node's", async () => {
     const bytes = await captureHello((port) =>
@@ -42,27 +47,30 @@ describe("ClientHellos of real clients", () => {
     expect(parseClientHello(bytes)).toEqual(said(undefined));
   });
 
-  it.skipIf(!isInstalled("openssl"))("reads those of openssl s_client, in TLS 1.2 and 1.3", async () => {
-    for (const version of ["-tls1_2", "-tls1_3"]) {
-      const bytes = await captureHello((port) =>
-        runClient(
-          "openssl",
-          "s_client",
-          version,
-          "-connect",
-          `127.0.0.1:${port}`,
-          "-servername",
-          name,
-          "-alpn",
-          "h2,acme-tls/1",
-        ),
-      );
-      expect(parseClientHello(bytes)).toEqual(said(name, "h2", "acme-tls/1"));
-      everyCutIsIncomplete(bytes);
-    }
-  });
+  it.skipIf(!isInstalled("openssl"))(
+    `reads those of openssl s_client, in TLS 1.2 and 1.3${unless("openssl")}`,
+    async () => {
+      for (const version of ["-tls1_2", "-tls1_3"]) {
+        const bytes = await captureHello((port) =>
+          runClient(
+            "openssl",
+            "s_client",
+            version,
+            "-connect",
+            `127.0.0.1:${port}`,
+            "-servername",
+            name,
+            "-alpn",
+            "h2,acme-tls/1",
+          ),
+        );
+        expect(parseClientHello(bytes)).toEqual(said(name, "h2", "acme-tls/1"));
+        everyCutIsIncomplete(bytes);
+      }
+    },
+  );
 
-  it.skipIf(!isInstalled("curl"))("reads curl's", async () => {
+  it.skipIf(!isInstalled("curl"))(`reads curl's${unless("curl")}`, async () => {
     const bytes = await captureHello((port) =>
       runClient(
         "curl",
@@ -78,7 +86,7 @@ describe("ClientHellos of real clients", () => {
     everyCutIsIncomplete(bytes);
   });
 
-  it.skipIf(!isInstalled("python3"))("reads Python's", async () => {
+  it.skipIf(!isInstalled("python3"))(`reads Python's${unless("python3")}`, async () => {
     const script = [
       "import socket, ssl, sys",
       "context = ssl.create_default_context()",
