@@ -31,7 +31,6 @@ function newAssembly(): Assembly & AsyncDisposable {
  * commands; several that are not may stand beside each other.
  */
 export async function composeStart(config: Config, logger: Logger, options: { shared: boolean }): Promise<Service> {
-  refuseUnsupported(config);
   await using assembly = newAssembly();
   const folder = DataFolder.open(config.dataDir);
   if (options.shared) assembly.stack.use(lockDataFolder(folder));
@@ -52,16 +51,15 @@ export async function composeStart(config: Config, logger: Logger, options: { sh
     apiUrl: localUrl(api.url),
     proxyKey: apiOptions.proxyKey,
   });
-  const proxyAddress = formatAddress(reachable(parseAddress(proxy.address)));
+  const proxyAddress = formatAddress(reachable(parseAddress(proxy.addresses.proxy)));
   api.setProxyUrl(config.proxyUrl ?? `http://${proxyAddress}`);
   const admin = await openAdmin(assembly, config, proxy.readiness);
   if (options.shared) publish(assembly, folder, { pid: process.pid, api: localUrl(api.url), proxy: proxyAddress });
-  return assembled(assembly, { proxy: proxy.address, api: api.url, ...admin, ca: ca.certificatePath }, api.failed);
+  return assembled(assembly, { ...proxy.addresses, api: api.url, ...admin, ca: ca.certificatePath }, api.failed);
 }
 
 /** The proxy alone, against a Secret API elsewhere. */
 export async function composeProxy(config: Config, logger: Logger): Promise<Service> {
-  refuseUnsupported(config);
   // The rules of the configuration have asked for it.
   const apiUrl = config.secretApiUrl!;
   const proxyKey = config.proxyKey ?? DataFolder.open(config.dataDir).readKey("proxy-key");
@@ -76,12 +74,11 @@ export async function composeProxy(config: Config, logger: Logger): Promise<Serv
   const key = proxyKey.reveal().toString("utf8");
   const proxy = await openProxyPart(assembly, { config, logger, ca, apiUrl, proxyKey: key });
   const admin = await openAdmin(assembly, config, proxy.readiness);
-  return assembled(assembly, { proxy: proxy.address, ...admin, ca: ca.certificatePath }, never);
+  return assembled(assembly, { ...proxy.addresses, ...admin, ca: ca.certificatePath }, never);
 }
 
 /** The Secret API alone; it needs only the CA's certificate, and that not at once. */
 export async function composeApi(config: Config, logger: Logger): Promise<Service> {
-  refuseUnsupported(config);
   await using assembly = newAssembly();
   const folder = DataFolder.open(config.dataDir);
   assembly.stack.use(lockDataFolder(folder));
@@ -127,11 +124,4 @@ function localUrl(text: string): string {
   const url = new URL(text);
   const { host } = reachable(parseAddress(url.host));
   return text.replace(url.hostname, host.includes(":") ? `[${host}]` : host);
-}
-
-/** Settings whose part is not there yet would otherwise be ignored in silence. */
-function refuseUnsupported(config: Config): void {
-  const keys = ["tlsListen", "httpListen", "dnsListen", "upstreamProxy"] as const;
-  const given = keys.filter((key) => config[key] !== undefined).map(variableName);
-  if (given.length > 0) throw new CliError(2, `${given.join(", ")}: not supported by this version`);
 }

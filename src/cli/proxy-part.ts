@@ -1,12 +1,14 @@
 // The proxy with all it stands on: grants from a Secret API, the dialler, the CA's leaves and the audit log.
 
 import { readFileSync } from "node:fs";
+import { createSecureContext, type SecureContext } from "node:tls";
 import { type Config, variableName } from "../config/settings.ts";
 import { CidrSet } from "../core/authority/ip.ts";
 import { Dialler } from "../proxy/dial.ts";
 import { NameResolver } from "../proxy/dns.ts";
 import { defaultProxyLimits, type ProxyOptions } from "../proxy/options.ts";
-import { ProxyServer } from "../proxy/server.ts";
+import { ParentProxy } from "../proxy/parent-proxy.ts";
+import { type ProxyAddresses, ProxyServer } from "../proxy/server.ts";
 import { SecretApiClient } from "../secrets/client.ts";
 import { GrantCache } from "../secrets/grant-cache.ts";
 import type { Readiness } from "../telemetry/admin-server.ts";
@@ -28,8 +30,8 @@ export interface ProxyPartOptions {
 }
 
 export interface ProxyPart {
-  /** `host:port` it listens on. */
-  readonly address: string;
+  /** `host:port` of each port. */
+  readonly addresses: ProxyAddresses & { readonly dns?: string };
   readonly readiness: () => Promise<Readiness>;
 }
 
@@ -60,22 +62,36 @@ export async function openProxyPart(assembly: Assembly, options: ProxyPartOption
   grants.start();
   const audit = await openAudit(config, logger);
   stack.defer(() => audit.close());
+  const parent = await startStep("the parent proxy", variableName("upstreamProxy"), () => parentProxy(config));
+  const proxyCertificate = await startStep("the proxy's certificate", variableName("proxyCert"), () =>
+    readCertificate(config),
+  );
   const dialler = await startStep("the upstream CA", variableName("upstreamCa"), () => {
     const extraRoots = config.upstreamCa === undefined ? [] : [readFileSync(config.upstreamCa, "utf8")];
     const ownListeners = () => listening.map(({ host, port }) => ({ address: host, port }));
     const allowPrivate = new CidrSet(config.allowPrivate);
-    return new Dialler({ resolver: new NameResolver({ clock }), allowPrivate, ownListeners, extraRoots });
+    return new Dialler({ resolver: new NameResolver({ clock }), allowPrivate, ownListeners, extraRoots, parent });
   });
   const leaves = new LeafCache(ca, { maxLeaves: MAX_LEAVES, clock });
-  const server = new ProxyServer({ options: proxyOptions(config), grants, leaves, dialler, audit, logger, clock });
+  const server = new ProxyServer({
+    options: proxyOptions(config),
+    grants,
+    sources: grants,
+    leaves,
+    dialler,
+    audit,
+    logger,
+    clock,
+    ...(proxyCertificate === undefined ? {} : { proxyCertificate }),
+  });
   let isDraining = false;
   stack.defer(() => {
     isDraining = true;
     return server.close(drain.graceMs);
   });
-  const where = `the proxy port ${formatAddress(config.proxyListen)}`;
-  const { proxy } = await startStep(where, variableName("proxyListen"), () => server.listen());
-  listening.push(parseAddress(proxy));
+  const addresses = await listen(server, config);
+  for (const address of Object.values(addresses)) listening.push(parseAddress(address));
+  const dns = await openDns(assembly, config, logger);
   const readiness = async (): Promise<Readiness> => {
     if (isDraining) return { ready: false, reason: "draining" };
     const { apiFailure } = grants.state;
@@ -85,7 +101,48 @@ export async function openProxyPart(assembly: Assembly, options: ProxyPartOption
     if (answer.kind === "grants") return { ready: true };
     return { ready: false, reason: answer.kind === "unavailable" ? answer.detail : "the fixed sandbox is not known" };
   };
-  return { address: proxy, readiness };
+  return { addresses: { ...addresses, ...dns }, readiness };
+}
+
+function listen(server: ProxyServer, config: Config): Promise<ProxyAddresses> {
+  const ports = { proxyListen: "proxy", tlsListen: "transparent TLS", httpListen: "transparent HTTP" } as const;
+  return server.listen().catch((error: unknown) => {
+    // Node says which one it was.
+    const port = error instanceof Error && "port" in error ? error.port : undefined;
+    const failed = (["tlsListen", "httpListen"] as const).find((key) => config[key]?.port === port) ?? "proxyListen";
+    const address = config[failed] ?? config.proxyListen;
+    const subject = `the ${ports[failed]} port ${formatAddress(address)}`;
+    return startStep(subject, variableName(failed), () => Promise.reject(error));
+  });
+}
+
+async function openDns(assembly: Assembly, config: Config, logger: Logger): Promise<{ readonly dns?: string }> {
+  const { dnsListen, dnsAnswer } = config;
+  if (dnsListen === undefined) return {};
+  const { DnsListener } = await import("../proxy/dns-listener.ts");
+  // The rules of the configuration have seen to it that there is one.
+  const addresses = dnsAnswer.length > 0 ? dnsAnswer : [dnsListen.host];
+  const where = `the DNS port ${formatAddress(dnsListen)}`;
+  const open = () => DnsListener.open({ listen: dnsListen, addresses, logger });
+  const listener = await startStep(where, variableName("dnsListen"), open);
+  assembly.stack.defer(() => listener.close());
+  assembly.listening.push(parseAddress(listener.address));
+  return { dns: listener.address };
+}
+
+function parentProxy({ upstreamProxy, upstreamNoProxy }: Config): ParentProxy | undefined {
+  if (upstreamProxy === undefined) return undefined;
+  return new ParentProxy(upstreamProxy, {
+    hosts: upstreamNoProxy.flatMap((rule) => (rule.kind === "host" ? [rule.pattern] : [])),
+    cidrs: upstreamNoProxy.flatMap((rule) => (rule.kind === "cidr" ? [rule.cidr] : [])),
+  });
+}
+
+/** Throws where the files hold no certificate and its key. */
+function readCertificate({ proxyCert, proxyCertKey }: Config): SecureContext | undefined {
+  if (proxyCert === undefined || proxyCertKey === undefined) return undefined;
+  const [cert, key] = [readFileSync(proxyCert), readFileSync(proxyCertKey)];
+  return createSecureContext({ cert, key, minVersion: "TLSv1.2" });
 }
 
 function proxyOptions(config: Config): ProxyOptions {
@@ -93,6 +150,10 @@ function proxyOptions(config: Config): ProxyOptions {
   const token = sandboxToken === undefined ? {} : { token: sandboxToken.reveal().toString("utf8") };
   return {
     listen: config.proxyListen,
+    tlsListen: config.tlsListen,
+    httpListen: config.httpListen,
+    proxyProtocolFrom: config.proxyProtocolFrom,
+    rawHosts: config.rawHosts,
     ...(sandboxId === undefined ? {} : { fixedSandbox: { id: sandboxId, ...token } }),
     intercept: config.intercept,
     tunnelHosts: config.tunnelHosts,

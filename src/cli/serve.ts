@@ -67,9 +67,12 @@ function readyLine(addresses: ServiceAddresses): string {
 }
 
 /** For people. */
-function readyPage({ proxy, api, admin, ca }: ServiceAddresses, config: Config): string {
+function readyPage({ proxy, tls, http, dns, api, admin, ca }: ServiceAddresses, config: Config): string {
   const rows: (readonly [string, string | undefined])[] = [
     ["Proxy", proxy],
+    ["TLS", tls],
+    ["HTTP", http],
+    ["DNS", dns],
     ["Secret API", api],
     ["Admin", admin],
     ["CA", ca],

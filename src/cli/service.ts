@@ -3,6 +3,10 @@
 /** As the ready line tells them. */
 export interface ServiceAddresses {
   readonly proxy?: string;
+  /** Transparent ports, and DNS for sandboxes that are steered by it. */
+  readonly tls?: string;
+  readonly http?: string;
+  readonly dns?: string;
   readonly api?: string;
   readonly admin?: string;
   readonly ca?: string;

@@ -1,5 +1,6 @@
 // What has to hold between settings. Each setting by itself is already right here.
 
+import { parseIp } from "../core/authority/ip.ts";
 import type { Fault } from "./faults.ts";
 import { type CommandName, type Config, type SettingKey, variableName } from "./settings.ts";
 
@@ -33,8 +34,31 @@ export function checkRules(
       problem: `needs ${variableName("masterKey")} as well: a key made here would not be the other replicas'`,
     });
   }
+  if ((config.proxyCert === undefined) !== (config.proxyCertKey === undefined)) {
+    const [given, missing] =
+      config.proxyCert === undefined
+        ? (["proxyCertKey", "proxyCert"] as const)
+        : (["proxyCert", "proxyCertKey"] as const);
+    faults.push({ name: nameOf(given), problem: `needs ${variableName(missing)} as well` });
+  }
+  if (config.upstreamNoProxy.length > 0 && config.upstreamProxy === undefined) {
+    faults.push({ name: nameOf("upstreamNoProxy"), problem: `needs ${variableName("upstreamProxy")} as well` });
+  }
+  if (config.dnsListen !== undefined && config.dnsAnswer.length === 0 && !isOneAddress(config.dnsListen.host)) {
+    faults.push({
+      name: nameOf("dnsListen"),
+      problem: `names no one address, so ${variableName("dnsAnswer")} has to say what to answer`,
+      example: `${variableName("dnsAnswer")}=10.200.0.1`,
+    });
+  }
   faults.push(...findClashes(config, command, nameOf));
   return faults;
+}
+
+/** An address of one interface: what clients reach by it is this machine. */
+function isOneAddress(host: string): boolean {
+  const ip = parseIp(host);
+  return ip !== undefined && ip.value !== 0n;
 }
 
 const listenKeys = [

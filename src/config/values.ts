@@ -2,7 +2,7 @@
 // what was given only where `quote` is used, so never in the schemas of keys, tokens and URLs that may hold a password.
 
 import { z } from "zod";
-import { type Cidr, parseCidr } from "../core/authority/ip.ts";
+import { type Cidr, formatIp, parseCidr, parseIp } from "../core/authority/ip.ts";
 import { type HostPattern, parseHostPattern } from "../core/authority/pattern.ts";
 import { type EgressPattern, parseEgressPattern } from "../core/authority/policy.ts";
 import type { Location } from "../core/grants.ts";
@@ -160,6 +160,29 @@ export const hostPatterns = listOf<HostPattern>((entry) => {
 export const egressPatterns = listOf<EgressPattern>((entry) => {
   const outcome = parseEgressPattern(entry);
   return outcome.kind === "pattern" ? { ok: outcome.pattern } : `${quote(entry)} is no host pattern: ${outcome.detail}`;
+});
+
+/** Where a parent proxy is left out: addresses and blocks, else hosts; `.example.com` is `*.example.com`. */
+export const noProxyRules = listOf<
+  { readonly kind: "cidr"; readonly cidr: Cidr } | { readonly kind: "host"; readonly pattern: EgressPattern }
+>((entry) => {
+  const cidr = parseCidr(entry.replace(/^\[(.*)\]$/, "$1"));
+  if (cidr !== undefined) return { ok: { kind: "cidr", cidr } };
+  const outcome = parseEgressPattern(entry.startsWith(".") ? `*${entry}` : entry);
+  if (outcome.kind === "pattern") return { ok: { kind: "host", pattern: outcome.pattern } };
+  return `${quote(entry)} is neither an address range nor a host pattern: ${outcome.detail}`;
+});
+
+/** Hosts with their ports. */
+export const hostPorts = listOf<EgressPattern>((entry) => {
+  const outcome = parseEgressPattern(entry);
+  if (outcome.kind !== "pattern") return `${quote(entry)} is no host with a port: ${outcome.detail}`;
+  return outcome.pattern.port === undefined ? `${quote(entry)} has no port, as in host:22` : { ok: outcome.pattern };
+});
+
+export const addresses = listOf<string>((entry) => {
+  const ip = parseIp(entry);
+  return ip === undefined ? `${quote(entry)} is not an IP address` : { ok: formatIp(ip) };
 });
 
 export const cidrs = listOf<Cidr>((entry) => {

@@ -46,6 +46,11 @@ export class AddressGuard {
     throw refusal ?? new KeyswapError("dns-failed", `${name}: no address`);
   }
 
+  /** Throws address-own where one of them is keyswap itself. For addresses that the operator named, private or not. */
+  refuseOwn(name: string, addresses: readonly IpAddress[], port: number): void {
+    if (addresses.some((ip) => this.#isOwn(ip, port))) throw new KeyswapError("address-own", `${name}, port ${port}`);
+  }
+
   #isOwn(ip: IpAddress, port: number): boolean {
     let local: boolean | undefined;
     for (const listener of this.#ownListeners()) {

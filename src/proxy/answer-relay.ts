@@ -66,7 +66,7 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
   }
 
   head(received: ResponseHead, length: BodyLength, method: string): void {
-    const head = withoutChallenge(received);
+    const head = withoutAlternatives(withoutChallenge(received));
     const scrubber = this.#scrubber;
     if (scrubber.empty) {
       this.#begin(head, length === 0 ? undefined : length);
@@ -217,4 +217,10 @@ const NONE: readonly string[] = [];
 function withoutChallenge(head: ResponseHead): ResponseHead {
   if (findField(head.fields, "proxy-authenticate") === undefined) return head;
   return { ...head, fields: head.fields.filter((field) => field.key !== "proxy-authenticate") };
+}
+
+/** Alt-Svc (RFC 7838) would lead the client to another host or to QUIC, past what was decided here. */
+function withoutAlternatives(head: ResponseHead): ResponseHead {
+  if (findField(head.fields, "alt-svc") === undefined) return head;
+  return { ...head, fields: head.fields.filter((field) => field.key !== "alt-svc") };
 }

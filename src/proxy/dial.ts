@@ -2,6 +2,9 @@
 //
 //   authority → resolve → admit (address-guard.ts) → connect that very address (happy-eyeballs.ts) → TLS, verified
 //
+// With a parent proxy (parent-proxy.ts) names go by name: only addresses and internal names are judged here, the rest is
+// the parent's duty. Where the parent fails, the dial fails.
+//
 // Invariants: no name is looked up after its addresses were checked; the certificate has to be the authority's own
 // host's; TLS sessions are never shared between sandboxes; whatever ends a dial early closes its sockets; every failure
 // is a KeyswapError.
@@ -16,6 +19,7 @@ import type { IpAddress } from "../core/authority/ip.ts";
 import { type ErrorCode, KeyswapError } from "../core/errors.ts";
 import { AddressGuard, type AddressGuardOptions } from "./address-guard.ts";
 import { connectFirst, highWaterMark, interleave } from "./happy-eyeballs.ts";
+import { isInternalName, type ParentProxy } from "./parent-proxy.ts";
 
 export type { OwnListener } from "./address-guard.ts";
 
@@ -27,6 +31,8 @@ export interface DiallerOptions extends AddressGuardOptions {
   readonly timeoutMs?: number;
   /** Bound on TLS sessions remembered for resumption. Default 2,000. */
   readonly maxSessions?: number;
+  /** Through which upstreams are reached. */
+  readonly parent?: ParentProxy | undefined;
 }
 
 export class Dialler {
@@ -35,6 +41,7 @@ export class Dialler {
   readonly #timeoutMs: number;
   readonly #context: ReturnType<typeof createSecureContext>;
   readonly #sessions: LRUCache<string, Buffer>;
+  readonly #parent: ParentProxy | undefined;
   /** The family that won last: spares networks without working IPv6 the wait at every connection. */
   #family: 4 | 6 = 6;
 
@@ -45,6 +52,7 @@ export class Dialler {
     this.#timeoutMs = options.timeoutMs ?? 10_000;
     this.#context = makeContext(options.extraRoots ?? []);
     this.#sessions = new LRUCache({ max: options.maxSessions ?? 2000 });
+    this.#parent = options.parent;
   }
 
   /**
@@ -99,13 +107,38 @@ export class Dialler {
 
   async #connect(authority: Authority, limit: AbortSignal): Promise<Socket> {
     limit.throwIfAborted();
+    const parent = this.#parent;
+    if (parent !== undefined && !parent.isLeftOutFor(authority)) return this.#connectVia(parent, authority, limit);
     const { host, port } = authority;
-    const found = this.#resolver.resolve(host);
-    const addresses = found instanceof Promise ? await unlessAborted(found, limit) : found;
+    const found = this.#resolve(host, limit);
+    const addresses = found instanceof Promise ? await found : found;
     const admitted = this.#guard.admit(host, addresses, port);
     const socket = await connectFirst(interleave(admitted, this.#family), port, limit);
     if (admitted.length > 1) this.#family = isIP(socket.remoteAddress ?? "") === 4 ? 4 : 6;
     return socket;
+  }
+
+  #resolve(host: Host, limit: AbortSignal): readonly IpAddress[] | Promise<readonly IpAddress[]> {
+    const found = this.#resolver.resolve(host);
+    return found instanceof Promise ? unlessAborted(found, limit) : found;
+  }
+
+  async #connectVia(parent: ParentProxy, authority: Authority, limit: AbortSignal): Promise<Socket> {
+    const { host, port } = authority;
+    if (isIpLiteral(host) || isInternalName(host)) this.#guard.admit(host, await this.#resolve(host, limit), port);
+    let socket: Socket | undefined;
+    try {
+      const addresses = await this.#resolve(parent.authority.host, limit);
+      this.#guard.refuseOwn(parent.authority.host, addresses, parent.authority.port);
+      socket = await connectFirst(interleave(addresses, this.#family), parent.authority.port, limit);
+      // No sandbox has an empty id: the session with the parent is all sandboxes'.
+      if (parent.isTls) socket = await this.#handshake(socket, parent.authority, "", [], limit);
+      await parent.open(socket, authority, limit);
+      return socket;
+    } catch (error) {
+      socket?.destroy();
+      throw limit.aborted ? limit.reason : parentFailure(error);
+    }
   }
 
   #handshake(
@@ -212,6 +245,13 @@ function connectFailure(authority: Authority, cause: unknown): KeyswapError {
   return new KeyswapError(connectCodes[errno] ?? "connect-failed", `${formatAuthority(authority)}: ${errno}`, {
     cause,
   });
+}
+
+/** A failure on the way to the parent itself must not pass for the destination's. */
+function parentFailure(cause: unknown): KeyswapError {
+  if (!(cause instanceof KeyswapError)) return new KeyswapError("parent-proxy-failed", codeOf(cause), { cause });
+  if (cause.code === "parent-proxy-failed") return cause;
+  return new KeyswapError("parent-proxy-failed", cause.code, { cause });
 }
 
 function tlsFailure(socket: TLSSocket, authority: Authority, cause: unknown): KeyswapError {

@@ -25,8 +25,8 @@ export const silencePatienceMs = 300;
 /** No HTTP method of any registry is longer; more bytes without a blank are not HTTP. */
 const maxMethodBytes = 32;
 const token = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]";
-const methodBegun = new RegExp(`^(?:\\r\\n)*${token}*$`);
-const methodSeen = new RegExp(`^(?:\\r\\n)*${token}+ `);
+/** A method of letters, whatever its target: where nothing but HTTP may come, its reader says what is wrong with it. */
+const methodSeen = /^(?:\r\n)*[A-Za-z-]+ /;
 // "SSH-2.0-OpenSSH_9.2 Debian" and "EHLO me" begin with a token and a blank too. `PRI *` is HTTP/2 without TLS.
 const httpSeen = new RegExp(`^(?:\\r\\n)*(?:CONNECT |(?!PRI )${token}+ (?:/|\\* H|https?://))`);
 const httpBegun = new RegExp(
@@ -37,8 +37,8 @@ const nothing = Buffer.alloc(0);
 
 /**
  * Reads until it can tell, and says so once, possibly before the constructor returns; never where the socket closes
- * first. Without `onSilence` the client has to speak TLS or HTTP, so every request line passes for HTTP: its reader says
- * what is wrong with it. With it anything may come, and silence is told of, after which reading goes on.
+ * first. Without `onSilence` the client has to speak TLS or HTTP, and what looks like HTTP passes for it. With it anything
+ * may come, HTTP has to be plain to see, and silence is told of, after which reading goes on.
  */
 export class FirstBytesReader implements Timed {
   deadlineAt: number;
@@ -112,9 +112,8 @@ export class FirstBytesReader implements Timed {
     }
     const isPatient = this.#onSilence !== undefined;
     const text = seen.toString("latin1", 0, maxStartBytes);
-    if ((isPatient ? httpSeen : methodSeen).test(text)) this.#tell({ kind: "http", seen });
-    else if (!(isPatient ? httpBegun : methodBegun).test(text) || seen.length > maxMethodBytes)
-      this.#tell({ kind: "other", seen });
+    if (httpSeen.test(text) || (!isPatient && methodSeen.test(text))) this.#tell({ kind: "http", seen });
+    else if (!httpBegun.test(text) || seen.length > maxMethodBytes) this.#tell({ kind: "other", seen });
   }
 
   #onPatienceEnd(): void {

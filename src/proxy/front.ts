@@ -54,7 +54,6 @@ export class Front implements Timed {
     socket.unshift(bytes);
     if (bytes[0] === socksVersion) new SocksPort(this.#services, this.#connections, socket);
     else new ProxyPort(this.#services, this.#connections, socket);
-    socket.resume();
   }
 
   #stop(): void {

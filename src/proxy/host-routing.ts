@@ -34,7 +34,6 @@ export class HostRouting implements Http1ClientOwner {
     this.#way = way;
     this.#asked = asked;
     connections.addClient(new Http1Client(services, socket, this));
-    socket.resume();
   }
 
   route(head: RequestHead): Routing {

@@ -77,12 +77,15 @@ export function watchEnd(stream: Http2Stream): void {
 
 /** Whether END_STREAM came; for a watched stream. */
 export function endCame(stream: Http2Stream): boolean {
-  return ended.has(stream);
+  return (stream as Watched)[cameToEnd] === true;
 }
 
-const ended = new WeakSet<Http2Stream>();
+const cameToEnd = Symbol("END_STREAM came");
 
-function pushWatched(this: Http2Stream, chunk: unknown, encoding?: BufferEncoding): boolean {
-  if (chunk === null && !this.closed) ended.add(this);
+/** A stream that carries our mark; a WeakSet of ended ones costs more than all else here. */
+type Watched = Http2Stream & { [cameToEnd]?: true };
+
+function pushWatched(this: Watched, chunk: unknown, encoding?: BufferEncoding): boolean {
+  if (chunk === null && !this.closed) this[cameToEnd] = true;
   return Duplex.prototype.push.call(this, chunk, encoding);
 }

@@ -144,6 +144,8 @@ class Http2UpstreamStream implements UpstreamStream {
     this.#method = head.method;
     this.#list = writeHttp2Request(head, target, length, authority.scheme, formatAuthority(authority));
     this.#writer.head();
+    // No body and no trailers: the head ends the request, whenever the exchange says so.
+    if (length === 0) this.#writer.end([]);
   }
 
   sendData(content: Buffer): void {

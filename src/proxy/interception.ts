@@ -45,7 +45,6 @@ export class Interception implements Http1ClientOwner {
     if (this.#socket.destroyed) return;
     this.#socket.unshift(seen);
     this.#connections.addClient(new Http1Client(this.#services, this.#socket, this));
-    this.#socket.resume();
   }
 
   route(head: RequestHead): Routing {

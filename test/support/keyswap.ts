@@ -4,17 +4,19 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { SecureContext } from "node:tls";
 import { vi } from "vitest";
 import type { AuditEvent, ExchangeEvent } from "../../src/core/audit.ts";
+import type { Authority } from "../../src/core/authority/authority.ts";
 import { CidrSet, parseCidr } from "../../src/core/authority/ip.ts";
 import { type HostPattern, parseHostPattern } from "../../src/core/authority/pattern.ts";
 import { type EgressPattern, parseEgressPattern } from "../../src/core/authority/policy.ts";
 import type { Location } from "../../src/core/grants.ts";
 import { parseLocation } from "../../src/core/location.ts";
-import { Dialler } from "../../src/proxy/dial.ts";
+import { Dialler, type DiallerOptions } from "../../src/proxy/dial.ts";
 import { NameResolver } from "../../src/proxy/dns.ts";
 import { defaultProxyLimits, type Logger, type ProxyLimits, type ProxyOptions } from "../../src/proxy/options.ts";
-import { ProxyServer } from "../../src/proxy/server.ts";
+import { type ProxyAddresses, ProxyServer } from "../../src/proxy/server.ts";
 import { SecretApiClient } from "../../src/secrets/client.ts";
 import { GrantCache } from "../../src/secrets/grant-cache.ts";
 import { CertificateAuthority } from "../../src/tls/authority.ts";
@@ -34,6 +36,13 @@ export interface KeyswapSetup {
   /** Whether the proxy listens to the API's changes; it does by default. */
   readonly isPushed?: boolean;
   readonly cacheTtlMs?: number;
+  /** Upstream's ports by those that clients mean: transparent ways know only 443 and 80. */
+  readonly upstreamPorts?: Readonly<Record<number, number>>;
+  /** Where the dialler goes through a parent proxy. */
+  readonly parent?: DiallerOptions["parent"];
+  readonly proxyCertificate?: SecureContext;
+  /** That of the origins; one of its own by default. */
+  readonly pki?: Pki;
 }
 
 export interface MadeSecret {
@@ -64,6 +73,8 @@ export const knownNames = [
 
 export class TestKeyswap {
   readonly port: number;
+  /** Of all its ports. */
+  readonly addresses: ProxyAddresses;
   readonly caPem: string;
   readonly caPath: string;
   readonly pki: Pki;
@@ -78,12 +89,16 @@ export class TestKeyswap {
   #secrets = 0;
 
   constructor(
-    parts: Pick<TestKeyswap, "port" | "caPem" | "caPath" | "pki" | "api" | "proxy" | "grants" | "leaves" | "audit"> & {
+    parts: Pick<
+      TestKeyswap,
+      "port" | "caPem" | "caPath" | "pki" | "api" | "proxy" | "grants" | "leaves" | "audit" | "addresses"
+    > & {
       readonly errors: string[];
     },
     close: () => Promise<void>,
   ) {
     this.port = parts.port;
+    this.addresses = parts.addresses;
     this.caPem = parts.caPem;
     this.caPath = parts.caPath;
     this.pki = parts.pki;
@@ -205,14 +220,18 @@ export async function startKeyswap(setup: KeyswapSetup = {}): Promise<TestKeyswa
     ...(setup.cacheTtlMs === undefined ? {} : { cacheTtlMs: setup.cacheTtlMs }),
   });
   if (setup.isPushed !== false) grants.start();
-  const pki = makePki();
+  const pki = setup.pki ?? makePki();
   const dialler = new Dialler({
     // Nobody answers there: a name that the file does not have does not exist.
     resolver: new NameResolver({ clock, hostsPath, servers: ["127.0.0.1:1"], useSystem: false }),
     allowPrivate: new CidrSet((setup.allowPrivate ?? ["127.0.0.0/8"]).flatMap((text) => parseCidr(text) ?? [])),
     ownListeners: () => [{ address: "127.0.0.1", port: Number(new URL(proxyUrl).port) }],
     extraRoots: [pki.caPem],
+    parent: setup.parent,
   });
+  const moved = (authority: Authority): Authority => {
+    return { ...authority, port: setup.upstreamPorts?.[authority.port] ?? authority.port };
+  };
   const leaves = new LeafCache(ca, { maxLeaves: 100, clock });
   const audit: AuditEvent[] = [];
   const errors: string[] = [];
@@ -231,17 +250,22 @@ export async function startKeyswap(setup: KeyswapSetup = {}): Promise<TestKeyswa
     },
     grants,
     leaves,
-    dialler,
+    sources: grants,
+    ...(setup.proxyCertificate === undefined ? {} : { proxyCertificate: setup.proxyCertificate }),
+    dialler: {
+      connectTls: (authority, ...rest) => dialler.connectTls(moved(authority), ...rest),
+      connectTcp: (authority, ...rest) => dialler.connectTcp(moved(authority), ...rest),
+    },
     audit: { record: (event) => audit.push(event) },
     logger: recordingLogger(errors),
     clock,
   });
-  const { proxy: address } = await proxy.listen();
-  proxyUrl = `http://${address}`;
+  const addresses = await proxy.listen();
+  proxyUrl = `http://${addresses.proxy}`;
   const caPath = join(directory, "ca.pem");
   await writeFile(caPath, ca.certificatePem);
   const port = Number(new URL(proxyUrl).port);
-  const parts = { port, caPem: ca.certificatePem, caPath, pki, api, proxy, grants, leaves, audit, errors };
+  const parts = { port, addresses, caPem: ca.certificatePem, caPath, pki, api, proxy, grants, leaves, audit, errors };
   const keyswap = new TestKeyswap(parts, async () => {
     await proxy.close(0);
     await grants.close();
