@@ -9,6 +9,7 @@ import { ApiClient } from "./api-client.ts";
 import { type Cli, CliError } from "./command.ts";
 import { DataFolder, type RunRecord } from "./data-folder.ts";
 import { DataLock } from "./data-lock.ts";
+import { readSecretApiCa } from "./secret-api-ca.ts";
 import { addSettingFlags, type Flags } from "./setting-flags.ts";
 
 export interface ApiAccess {
@@ -20,6 +21,7 @@ export interface ApiAccess {
 const clientSettings: readonly SettingKey[] = [
   "dataDir",
   "secretApiUrl",
+  "secretApiCa",
   "apiKey",
   "masterKey",
   "certsDir",
@@ -35,7 +37,7 @@ export async function withApi(cli: Cli, flags: Flags, use: (api: ApiAccess) => v
   const config = await loadConfig({ command: "client", flags, env: cli.env });
   const remote = await findRunningApi(config);
   if (remote !== undefined) {
-    const client = new ApiClient(remote.url, remote.key);
+    const client = new ApiClient(remote.url, remote.key, remote.extraCa);
     try {
       await use({ client, isPassing: false });
     } finally {
@@ -49,6 +51,8 @@ export async function withApi(cli: Cli, flags: Flags, use: (api: ApiAccess) => v
 export interface RunningApi {
   readonly url: string;
   readonly key: SecretValue;
+  /** PEM, trusted besides the usual roots. */
+  readonly extraCa: string | undefined;
 }
 
 /** Undefined where none is configured and none runs on the data folder. */
@@ -62,9 +66,10 @@ export async function findRunningApi(config: Config): Promise<RunningApi | undef
       `there is no API key: KEYSWAP_API_KEY is not set and ${folder.pathOf("api-key")} does not exist`,
     );
   };
-  if (config.secretApiUrl !== undefined) return { url: config.secretApiUrl, key: key() };
+  const { secretApiUrl: url } = config;
+  if (url !== undefined) return { url, key: key(), extraCa: readSecretApiCa(config) };
   const record = await findRunRecord(folder);
-  return record === undefined ? undefined : { url: record.api, key: key() };
+  return record === undefined ? undefined : { url: record.api, key: key(), extraCa: undefined };
 }
 
 const START_WAIT_MS = 10_000;

@@ -3,6 +3,7 @@
 
 import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from "node:http";
 import { Agent as HttpsAgent, request as requestHttps } from "node:https";
+import { getCACertificates } from "node:tls";
 import type { SecretValue } from "../core/secret-value.ts";
 import { CliError, type FailureCode } from "./command.ts";
 
@@ -29,10 +30,15 @@ export class ApiClient {
   readonly #key: SecretValue;
   readonly #agent: HttpAgent;
 
-  constructor(url: string, key: SecretValue) {
+  /** `extraCa`: PEM, trusted besides the usual roots. */
+  constructor(url: string, key: SecretValue, extraCa?: string) {
     this.url = url;
     this.#key = key;
-    this.#agent = url.startsWith("https:") ? new HttpsAgent({ keepAlive: true }) : new HttpAgent({ keepAlive: true });
+    // `ca` replaces the roots, so they are named too.
+    const trust = extraCa === undefined ? {} : { ca: [...getCACertificates("default"), extraCa] };
+    this.#agent = url.startsWith("https:")
+      ? new HttpsAgent({ keepAlive: true, ...trust })
+      : new HttpAgent({ keepAlive: true });
   }
 
   close(): void {
@@ -75,7 +81,12 @@ export class ApiClient {
         const code = error instanceof Error && "code" in error ? String(error.code) : "unknown error";
         const reason =
           error instanceof Error && error.name === "TimeoutError" ? `no answer in ${TIMEOUT_MS / 1000} s` : code;
-        reject(new CliError(1, `the Secret API at ${this.url} cannot be reached (${reason})`, { cause: error }));
+        const hint = /CERT|SIGNATURE|ISSUER/.test(code)
+          ? { hint: "Its certificate is not trusted here; KEYSWAP_SECRET_API_CA names the authority that signed it." }
+          : {};
+        reject(
+          new CliError(1, `the Secret API at ${this.url} cannot be reached (${reason})`, { cause: error, ...hint }),
+        );
       };
       request.on("error", fail);
       request.end(payload);

@@ -17,6 +17,7 @@ import type { Logger } from "../telemetry/logger.ts";
 import { CertificateAuthority } from "../tls/authority.ts";
 import { LeafCache } from "../tls/leaf-cache.ts";
 import { formatAddress, parseAddress } from "./address.ts";
+import { readSecretApiCa } from "./secret-api-ca.ts";
 import type { Assembly } from "./service.ts";
 import { startStep } from "./start-failure.ts";
 
@@ -48,7 +49,8 @@ export async function openProxyPart(assembly: Assembly, options: ProxyPartOption
   const { config, logger, ca, apiUrl, proxyKey } = options;
   const { stack, drain, listening } = assembly;
   const client = await startStep("the Secret API's client", variableName("secretApiUrl"), () => {
-    return new SecretApiClient({ url: apiUrl, key: proxyKey });
+    const extraCa = readSecretApiCa(config);
+    return new SecretApiClient({ url: apiUrl, key: proxyKey, ...(extraCa === undefined ? {} : { extraCa }) });
   });
   stack.defer(() => client.close());
   const { cacheTtlMs, maxStaleMs } = config;

@@ -72,7 +72,7 @@ interface Gateway extends AsyncDisposable {
 async function openGateway(config: Config): Promise<Gateway> {
   const running = await findRunningApi(config);
   if (running !== undefined) {
-    const client = new ApiClient(running.url, running.key);
+    const client = new ApiClient(running.url, running.key, running.extraCa);
     return { client, [Symbol.asyncDispose]: async () => client.close() };
   }
   const { createLogging } = await import("../telemetry/logger.ts");

@@ -175,6 +175,13 @@ export const settings = {
     fallbackText: "the embedded one",
     part: "proxy",
   },
+  secretApiCa: {
+    schema: values.path,
+    description: "PEM file of certificates that are trusted for an `https` Secret API besides the usual roots.",
+    example: "/etc/ssl/internal-ca.pem",
+    part: "proxy",
+    kind: "file",
+  },
   sandboxId: {
     schema: values.sandboxId,
     description: "Serve one fixed sandbox (sidecar).",
