@@ -10,20 +10,19 @@ import type { ExchangeEvent } from "../core/audit.ts";
 import { type Authority, bracketed, formatAuthority } from "../core/authority/authority.ts";
 import { type ErrorCode, KeyswapError } from "../core/errors.ts";
 import { type Field, findField, makeField, type RequestHead, type ResponseHead } from "../core/message.ts";
-import type { GrantsAnswer } from "../core/ports.ts";
 import { substituteHead } from "../core/substitution/head.ts";
 import { narrowRequest } from "../core/substitution/response-plan.ts";
-import { SubstitutionScope } from "../core/substitution/scope.ts";
+import type { SubstitutionScope } from "../core/substitution/scope.ts";
 import type { BodyLength } from "../core/wire/framing.ts";
 import { errorAnswer } from "./answer.ts";
 import { AnswerRelay, type AnswerRelayOwner } from "./answer-relay.ts";
 import type { Downstream } from "./downstream.ts";
-import { tokenMatches } from "./identify.ts";
 import { noteOf, withNote } from "./note.ts";
 import { RequestRelay, type RequestRelayOwner } from "./request-relay.ts";
 import type { RewriteFault } from "./rewrite.ts";
 import type { Route } from "./route.ts";
-import type { CompiledGrants, Services } from "./services.ts";
+import { ScopeKeeper, type ScopeKeeperOwner } from "./scope-keeper.ts";
+import type { Services } from "./services.ts";
 import type { StreamReset, UpstreamListener, UpstreamStream } from "./upstream.ts";
 
 /** Rounds of looking up placeholders in one head; a head can name more keys than one round asks for. */
@@ -31,7 +30,7 @@ const maxLookupRounds = 8;
 /** RFC 9110 section 9.2.2, and what WebDAV and Vault add. */
 const idempotent: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PROPFIND", "LIST"]);
 
-export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRelayOwner {
+export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRelayOwner, ScopeKeeperOwner {
   readonly #services: Services;
   readonly #route: Route;
   readonly #client: Downstream;
@@ -39,8 +38,7 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
   readonly #length: BodyLength;
   readonly #startedAt: number;
 
-  #compiled: CompiledGrants | undefined;
-  #scope: SubstitutionScope | undefined;
+  readonly #keeper: ScopeKeeper;
   #relay: RequestRelay | undefined;
   /** The body, as long as nothing was decided; then its trailers. */
   #early: Buffer[] = [];
@@ -71,6 +69,7 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
     this.#head = head;
     this.#length = length;
     this.#startedAt = services.clock();
+    this.#keeper = new ScopeKeeper(this, services, route);
   }
 
   begin(): void {
@@ -79,7 +78,7 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
       this.#refuse(refusal.code, refusal.detail);
       return;
     }
-    this.#whenGranted(this.#services.parts.grants.get(this.#route.sandboxId), (compiled) => this.#decide(compiled));
+    this.#keeper.begin((scope) => this.#substitute(scope, 0));
   }
 
   // ---- the client's side
@@ -132,7 +131,7 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
   // ---- the upstream's side
 
   onInterim(head: ResponseHead): void {
-    const scope = this.#scope;
+    const { scope } = this.#keeper;
     if (this.#ended || scope === undefined || this.#head.minor === 0) return;
     const session = { carried: NOTHING_CARRIED, found: () => {} };
     this.#client.sendInterim(this.#services.scrubberFor(scope.view).scrubHead(head, session));
@@ -140,7 +139,7 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
   }
 
   onAnswerHead(head: ResponseHead, length: BodyLength): void {
-    const scope = this.#scope;
+    const { scope } = this.#keeper;
     if (this.#ended || scope === undefined) return;
     if (head.status === 101) {
       this.#refuse("upstream-malformed", "101 without an upgrade");
@@ -209,7 +208,7 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
   }
 
   onUnknownKeys(keys: readonly string[], then: () => void): void {
-    this.#lookUp(keys, then);
+    this.#keeper.lookUp(keys, then);
   }
 
   onPause(): void {
@@ -241,7 +240,8 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
   // ---- AnswerRelayOwner
 
   get note(): string | undefined {
-    return this.#services.options.note && this.#scope !== undefined ? noteOf(this.#scope) : undefined;
+    const { scope } = this.#keeper;
+    return this.#services.options.note && scope !== undefined ? noteOf(scope) : undefined;
   }
 
   onAnswerHeld(): void {
@@ -265,30 +265,27 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
     this.#client.flush();
   }
 
-  // ---- deciding
+  // ---- ScopeKeeperOwner
 
-  #decide(compiled: CompiledGrants): void {
-    const { authority, token } = this.#route;
-    if (token !== undefined && !tokenMatches(token, compiled.grants.tokenHash)) {
-      this.#refuse("proxy-auth-required");
-      return;
-    }
-    if (compiled.egress.decide(authority).kind === "denied") {
-      this.#refuse("egress-denied");
-      return;
-    }
-    this.#compiled = compiled;
-    const view = compiled.index.forHost(authority.host);
-    const scope = new SubstitutionScope(view, { secure: this.#services.isSecure(authority) });
-    this.#scope = scope;
-    this.#substitute(scope, 0);
+  get ended(): boolean {
+    return this.#ended;
   }
+
+  onScopeRefused(code: ErrorCode, detail: string | undefined): void {
+    this.#refuse(code, detail);
+  }
+
+  onScopeCrash(error: unknown): void {
+    this.#crash(error);
+  }
+
+  // ---- deciding
 
   #substitute(scope: SubstitutionScope, round: number): void {
     const result = substituteHead(this.#head, scope);
     if (result.kind === "unknown") {
       if (round >= maxLookupRounds) for (const key of result.keys) scope.markAsked(key);
-      this.#lookUp(result.keys, () => this.#substitute(scope, round + 1));
+      this.#keeper.lookUp(result.keys, () => this.#substitute(scope, round + 1));
       return;
     }
     if (scope.blocked) this.#refuseBlocked();
@@ -313,61 +310,6 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
     if (this.#ended) return;
     relay.flush();
     this.onResume();
-  }
-
-  /** Has keys looked up one after the other, then goes on. What stays unknown is nobody's. */
-  #lookUp(keys: readonly string[], then: () => void): void {
-    const [key, ...others] = keys;
-    if (key === undefined) {
-      then();
-      return;
-    }
-    const answer = this.#services.parts.grants.refresh(this.#route.sandboxId, key);
-    this.#whenGranted(this.#inTime(answer), (compiled) => {
-      const scope = this.#scope;
-      if (scope === undefined) return;
-      this.#compiled = compiled;
-      scope.view = compiled.index.forHost(this.#route.authority.host);
-      scope.markAsked(key);
-      this.#lookUp(others, then);
-    });
-  }
-
-  /** A lookup may take a bounded time; then the grants at hand decide. */
-  #inTime(answer: GrantsAnswer | Promise<GrantsAnswer>): GrantsAnswer | Promise<GrantsAnswer> {
-    const compiled = this.#compiled;
-    if (!(answer instanceof Promise) || compiled === undefined) return answer;
-    const { promise, resolve } = Promise.withResolvers<GrantsAnswer>();
-    const timer = setTimeout(
-      () => resolve({ kind: "grants", grants: compiled.grants }),
-      this.#services.options.limits.lookupTimeoutMs,
-    );
-    void answer.then((value) => {
-      clearTimeout(timer);
-      resolve(value);
-    });
-    return promise;
-  }
-
-  #whenGranted(answer: GrantsAnswer | Promise<GrantsAnswer>, then: (compiled: CompiledGrants) => void): void {
-    if (answer instanceof Promise) {
-      void answer.then((value) => this.#whenGranted(value, then)).catch((error: unknown) => this.#crash(error));
-      return;
-    }
-    if (this.#ended) return;
-    switch (answer.kind) {
-      case "grants":
-        then(this.#services.compile(answer.grants));
-        break;
-      case "unknown-sandbox":
-        this.#refuse("proxy-auth-required");
-        break;
-      case "unavailable":
-        this.#refuse("grants-unavailable", answer.detail);
-        break;
-      default:
-        answer satisfies never;
-    }
   }
 
   // ---- connecting
@@ -416,7 +358,7 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
   // ---- endings
 
   #refuseBlocked(): void {
-    const reasons = new Set(this.#scope?.notSubstituted.map((entry) => entry.reason));
+    const reasons = new Set(this.#keeper.scope?.notSubstituted.map((entry) => entry.reason));
     this.#refuse("violation-blocked", [...reasons].join(", "));
   }
 
@@ -476,8 +418,8 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
       responseBytes: this.#answer?.sentBytes ?? 0,
       firstByteMs: this.#firstByteAt === undefined ? undefined : this.#firstByteAt - this.#startedAt,
       durationMs: this.#services.clock() - this.#startedAt,
-      substituted: this.#scope?.substituted ?? [],
-      notSubstituted: this.#scope?.notSubstituted ?? [],
+      substituted: this.#keeper.scope?.substituted ?? [],
+      notSubstituted: this.#keeper.scope?.notSubstituted ?? [],
       scrubbed: this.#answer?.scrubbed ?? [],
     };
     this.#services.parts.audit.record(event);
