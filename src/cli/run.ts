@@ -10,6 +10,7 @@ import { ApiClient, ApiError, expectObject, isObject, type JsonObject, textOf } 
 import { type Cli, CliError, newCommand } from "./command.ts";
 import { composeStart } from "./compose.ts";
 import { DataFolder } from "./data-folder.ts";
+import { openJavaPort } from "./java-port.ts";
 import { type MountArgument, parseMount } from "./mount.ts";
 import { runChild } from "./run-child.ts";
 import { sandboxEnvironment } from "./sandbox-environment.ts";
@@ -56,11 +57,10 @@ export function define(cli: Cli): Command {
     await using sandbox = await registerSandbox(client, mounts, options);
     using trust = makeTrustBundle(sandbox.caCertificate, cli.env);
     const { proxyUrl, placeholders } = sandbox;
-    cli.exitCode = await runChild(
-      name,
-      args,
-      sandboxEnvironment(cli.env, { proxyUrl, placeholders, trust: trust.env }),
-    );
+    await using java = await openJavaPort(proxyUrl);
+    const { env: trustVariables, javaTrustStore } = trust;
+    const env = { proxyUrl, placeholders, trust: trustVariables, javaTrustStore, javaPort: java?.port };
+    cli.exitCode = await runChild(name, args, sandboxEnvironment(cli.env, env));
   });
 }
 

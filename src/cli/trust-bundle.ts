@@ -1,10 +1,11 @@
 // What a command's programs have to trust: files with keyswap's CA alone for the variables that add to a program's
-// roots, with the usual roots and the CA for those that replace them.
+// roots, with the usual roots and the CA for those that replace them, and the latter as a store that the JVM reads.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { getCACertificates } from "node:tls";
+import { encodeTrustStore } from "../tls/trust-store.ts";
 
 /** Add to the roots: Node, Bun, Deno. */
 const addingVariables = ["NODE_EXTRA_CA_CERTS", "DENO_CERT"] as const;
@@ -30,6 +31,8 @@ type Environment = Readonly<Record<string, string | undefined>>;
 export interface TrustBundle extends Disposable {
   /** Variables that point at the bundle's files. */
   readonly env: Readonly<Record<string, string>>;
+  /** The PKCS#12 store with the usual roots and the CA; no password. */
+  readonly javaTrustStore: string;
 }
 
 /**
@@ -38,22 +41,25 @@ export interface TrustBundle extends Disposable {
  */
 export function makeTrustBundle(caPem: string, before: Environment): TrustBundle {
   const folder = mkdtempSync(join(tmpdir(), "keyswap-trust-"));
-  const write = (name: string, certificates: readonly string[]) => {
+  const write = (name: string, content: string | Buffer) => {
     const path = join(folder, name);
-    writeFileSync(path, `${[...new Set(certificates)].join("\n")}\n`, { mode: 0o600 });
+    writeFileSync(path, content, { mode: 0o600 });
     return path;
   };
   const ca = readCertificates(caPem);
-  const adding = write("ca.pem", [...ca, ...namedBefore(before, addingVariables)]);
-  const replacing = write("roots.pem", [
-    ...ca,
-    ...namedBefore(before, [...addingVariables, ...replacingVariables]),
-    ...systemRoots(),
-  ]);
+  const adding = write("ca.pem", joined([...ca, ...namedBefore(before, addingVariables)]));
+  const named = namedBefore(before, [...addingVariables, ...replacingVariables]);
+  const roots = [...new Set([...ca, ...named, ...systemRoots()])];
+  const replacing = write("roots.pem", joined(roots));
+  const javaTrustStore = write("roots.p12", encodeTrustStore(roots));
   const env: Record<string, string> = {};
   for (const name of addingVariables) env[name] = adding;
   for (const name of replacingVariables) env[name] = replacing;
-  return { env, [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }) };
+  return { env, javaTrustStore, [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }) };
+}
+
+function joined(certificates: readonly string[]): string {
+  return `${[...new Set(certificates)].join("\n")}\n`;
 }
 
 /** The machine's own roots; where it has none that can be found, those that come with Node. */

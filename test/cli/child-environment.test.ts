@@ -11,6 +11,8 @@ const sandbox = {
   proxyUrl: "http://id:token@127.0.0.1:1",
   placeholders: { KEY: "dtn_secret_x" },
   trust: { SSL_CERT_FILE: "/b" },
+  javaTrustStore: "/roots.p12",
+  javaPort: 2,
 };
 
 test("both spellings of proxy variables are set, whatever was there", () => {
@@ -25,6 +27,18 @@ test("NO_PROXY keeps what the caller said in either spelling and adds loopback",
   const env = sandboxEnvironment({ NO_PROXY: "a.example, b.example", no_proxy: "b.example c.example" }, sandbox);
   expect(env.NO_PROXY).toBe("a.example,b.example,c.example,localhost,127.0.0.1,::1");
   expect(env.no_proxy).toBe(env.NO_PROXY);
+});
+
+test("the JVM gets the proxy and the trust store by properties, after what it had", () => {
+  const { JAVA_TOOL_OPTIONS } = sandboxEnvironment({ JAVA_TOOL_OPTIONS: "-Xmx64m", NO_PROXY: ".a.example" }, sandbox);
+  expect(JAVA_TOOL_OPTIONS?.split(" ")).toEqual([
+    "-Xmx64m",
+    "-Djavax.net.ssl.trustStore=/roots.p12",
+    "-Djavax.net.ssl.trustStoreType=PKCS12",
+    "-Dhttps.proxyHost=127.0.0.1",
+    "-Dhttps.proxyPort=2",
+    "-Dhttp.nonProxyHosts=*.a.example|localhost|127.0.0.1|[::1]",
+  ]);
 });
 
 test("keyswap's own variables do not reach the command", () => {

@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { serveRepository } from "../support/git-origin.ts";
 import { type Origin, startOrigin } from "../support/origin.ts";
 import { makePki } from "../support/pki.ts";
@@ -72,6 +72,7 @@ function missing(check: () => void): boolean {
 const python = "/usr/bin/python3";
 const noPython = missing(() => statSync(python));
 const noRequests = noPython || missing(() => execFileSync(python, ["-c", "import requests"], { stdio: "ignore" }));
+const noJava = missing(() => execFileSync("javac", ["-version"], { stdio: "ignore" }));
 const noGit = missing(() => execFileSync("git", ["--version"], { stdio: "ignore" }));
 
 test("curl", async () => {
@@ -116,6 +117,36 @@ print(r.text)`;
     expectSwapped(await runSandboxed(`exec ${python} -c '${script}'`));
   },
 );
+
+describe.skipIf(noJava || process.platform !== "linux")(`Java${noJava ? " (skipped: no JDK)" : ""}`, () => {
+  const clients = {
+    URLConnection: `
+    var connection = uri.toURL().openConnection();
+    connection.setRequestProperty("Authorization", credentials);
+    System.out.println(new String(connection.getInputStream().readAllBytes()));`,
+    HttpClient: `
+    var request = java.net.http.HttpRequest.newBuilder(uri).header("Authorization", credentials).build();
+    var client = java.net.http.HttpClient.newHttpClient();
+    System.out.println(client.send(request, java.net.http.HttpResponse.BodyHandlers.ofString()).body());`,
+  };
+  test.each(Object.entries(clients))("%s", async (name, code) => {
+    const source = join(bench.env.HOME!, `${name}Test.java`);
+    writeFileSync(
+      source,
+      `public class ${name}Test {
+  public static void main(String[] args) throws Exception {
+    var uri = java.net.URI.create("https://api.localhost:${origin.port}/");
+    var credentials = "Bearer " + System.getenv("TOKEN");
+    System.out.println(System.getenv("TOKEN"));${code}
+  }
+}`,
+    );
+    const outcome = await runSandboxed(`exec java ${source}`);
+    // The JVM says on stderr which options it found.
+    expect(outcome.stderr).toMatch(/^Picked up JAVA_TOOL_OPTIONS: [^\n]*\n$/);
+    expectSwapped({ ...outcome, stderr: "" });
+  });
+});
 
 test.skipIf(noGit)(`git with Basic credentials${noGit ? " (skipped: no git)" : ""}`, async () => {
   const helper = `credential.helper=!f() { echo username=me; echo "password=$TOKEN"; }; f`;
