@@ -53,6 +53,14 @@ export class ChangeHub {
     await this.#reading;
   }
 
+  /** As `catchUp`; and what it brought has left this process. At once where nobody listens. */
+  async tellStreams(): Promise<void> {
+    if (this.#listeners.size === 0) return;
+    await this.catchUp();
+    // Node corks a stream's writes until the turn's end.
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+
   listen(listener: (event: HubEvent) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);

@@ -100,6 +100,10 @@ export async function createSecretApi(options: SecretApiOptions): Promise<Secret
   ];
   for (const definition of [...routes, ...openApiRoutes(routes)]) register(app, callers, definition);
 
+  // A write is answered after the proxies on this replica's streams were told: what its caller does next meets it in force.
+  app.addHook("onSend", async (request, reply) => {
+    if (request.method !== "GET" && reply.statusCode < 300) await hub.tellStreams();
+  });
   app.addHook("preClose", async () => streams.close());
   app.addHook("onClose", async () => {
     await maintenance.close();

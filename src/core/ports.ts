@@ -24,13 +24,19 @@ export interface GrantSource {
 
   /**
    * The sandbox used a placeholder whose lookup key is not among its cached grants: fetches them anew, unless that is
-   * known to be futile (the key was asked for at this version, the change stream is live and current, or a forced
-   * refresh ran within the last second; then the cached answer comes back). Never rejects.
+   * known to be futile (the key was asked for at this version, or a forced refresh ran within the last second; then the
+   * cached answer comes back). Also while changes are pushed: the push may still be on its way. Never rejects.
    */
   refresh(sandboxId: string, key: string): GrantsAnswer | Promise<GrantsAnswer>;
 
   /** Before a blind tunnel: a conditional refresh if the change stream is not live and the grants are over 1 s old. */
   getCurrent(sandboxId: string): GrantsAnswer | Promise<GrantsAnswer>;
+
+  /**
+   * Somebody depends on these grants without asking for them: a tunnel that has to end once its host is granted. They are
+   * kept current also where nothing is pushed, so that `onChange` is called. Returns the function that ends it.
+   */
+  hold(sandboxId: string): () => void;
 
   /** Calls back with the new answer whenever a sandbox's grants were replaced. Returns the unsubscribe function. */
   onChange(listener: (sandboxId: string, answer: GrantsAnswer) => void): () => void;

@@ -19,6 +19,8 @@ export class Connections {
   readonly #services: Services;
   readonly #clients = new Set<ClientConnection>();
   readonly #tunnels = new Map<string, Set<Tunnel>>();
+  /** By sandbox: lets go of its grants, which its tunnels depend on. */
+  readonly #release = new Map<string, () => void>();
 
   constructor(services: Services) {
     this.#services = services;
@@ -39,14 +41,19 @@ export class Connections {
     if (tunnels === undefined) {
       tunnels = new Set();
       this.#tunnels.set(sandboxId, tunnels);
+      this.#release.set(sandboxId, this.#services.parts.grants.hold(sandboxId));
     }
     tunnels.add(tunnel);
   }
 
   deleteTunnel(tunnel: Tunnel): void {
-    const tunnels = this.#tunnels.get(tunnel.route.sandboxId);
+    const { sandboxId } = tunnel.route;
+    const tunnels = this.#tunnels.get(sandboxId);
     tunnels?.delete(tunnel);
-    if (tunnels?.size === 0) this.#tunnels.delete(tunnel.route.sandboxId);
+    if (tunnels?.size !== 0) return;
+    this.#tunnels.delete(sandboxId);
+    this.#release.get(sandboxId)?.();
+    this.#release.delete(sandboxId);
   }
 
   /** A sandbox's grants changed: tunnels that would be intercepted now have to go, those of a deleted sandbox at once. */

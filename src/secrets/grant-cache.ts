@@ -16,6 +16,7 @@ import type { Clock, GrantSource, GrantsAnswer } from "../core/ports.ts";
 import { ChangeStream, type StreamState } from "./change-stream.ts";
 import type { Failure, SecretApiClient } from "./client.ts";
 import { Freshness } from "./freshness.ts";
+import { HeldSandboxes } from "./held-sandboxes.ts";
 import { type SecretsLogger, silentLogger } from "./logger.ts";
 import { RefreshQueue } from "./refresh-queue.ts";
 import { type EntryOwner, type HeldAnswer, SandboxEntry } from "./sandbox-entry.ts";
@@ -73,6 +74,7 @@ export class GrantCache implements GrantSource {
   /** Strangers among these. */
   readonly #lookups = new Set<SandboxEntry>();
   readonly #listeners = new Set<(sandboxId: string, answer: GrantsAnswer) => void>();
+  readonly #held: HeldSandboxes;
   readonly #sources: SourceTable;
   readonly #stream: ChangeStream;
   readonly #queue: RefreshQueue;
@@ -104,6 +106,7 @@ export class GrantCache implements GrantSource {
     };
     this.#sources = new SourceTable(client, this.#freshness, clock);
     this.#queue = new RefreshQueue((sandboxId) => this.#refetch(sandboxId));
+    this.#held = new HeldSandboxes(timers, this.#freshness.ttlMs, (sandboxId) => this.#queue.add(sandboxId));
     this.#stream = new ChangeStream({
       open: (since, signal) => client.openChanges(since, signal),
       listener: {
@@ -127,6 +130,7 @@ export class GrantCache implements GrantSource {
   }
 
   async close(): Promise<void> {
+    this.#held.close();
     this.#queue.close();
     this.#listeners.clear();
     await this.#stream.close();
@@ -157,6 +161,10 @@ export class GrantCache implements GrantSource {
     const now = this.#clock();
     const isCurrent = this.#freshness.isLive(now) || entry.cached.isYounger(now, 1000);
     return isCurrent || entry.cached.fresh(now) === undefined ? entry.get(now) : entry.cached.confirm(now);
+  }
+
+  hold(sandboxId: string): () => void {
+    return this.#held.hold(sandboxId);
   }
 
   onChange(listener: (sandboxId: string, answer: GrantsAnswer) => void): () => void {
@@ -262,5 +270,7 @@ export class GrantCache implements GrantSource {
   async #refetch(sandboxId: string): Promise<void> {
     const entry = this.#entries.peek(sandboxId);
     if (entry !== undefined && entry.cached.fresh(this.#clock()) === undefined) await entry.cached.revalidate();
+    // Fallen out of the cache while a tunnel depends on it.
+    if (entry === undefined && this.#held.has(sandboxId)) await this.get(sandboxId);
   }
 }

@@ -65,7 +65,8 @@ export class SandboxEntry {
     const answer = this.cached.fresh(now);
     // Nothing usable is cached: what is fetched now is new enough for any key.
     if (answer === undefined) return this.get(now);
-    if (answer.kind !== "grants" || this.#owner.freshness.isLive(now) || this.#asked.has(key)) return answer;
+    // A live stream is no reason to believe the cache: the API may know a mount whose push is still on its way.
+    if (answer.kind !== "grants" || this.#asked.has(key)) return answer;
     if (this.#forced !== undefined) return this.#forced;
     if (now - this.#forcedAt < forcedEveryMs) return answer;
     this.#forcedAt = now;

@@ -26,6 +26,7 @@ describe("ports", () => {
       get: (_sandboxId: string): GrantsAnswer => ({ kind: "unknown-sandbox" }),
       refresh: async (_sandboxId: string, _key: string): Promise<GrantsAnswer> => ({ kind: "unavailable", detail: "" }),
       getCurrent: (_sandboxId: string): GrantsAnswer => ({ kind: "unknown-sandbox" }),
+      hold: () => () => {},
       onChange: () => () => {},
     };
     expectTypeOf(source).toExtend<GrantSource>();

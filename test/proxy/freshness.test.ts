@@ -94,6 +94,31 @@ describe("against an API whose changes are heard", () => {
   beforeAll(() => start(true));
   afterAll(stop);
 
+  it("what was written is in force for the request that follows the answer", async () => {
+    const outcomes: unknown[] = [];
+    const wanted: unknown[] = [];
+    for (let round = 0; round < 25; round++) {
+      const secret = await keyswap.secret(`first value ${round}`, ["elsewhere.test"]);
+      const sandbox = await keyswap.sandbox([]);
+      // A host that nothing was granted for is tunnelled, so each step decides anew how to connect.
+      outcomes.push(
+        await open(sandbox)
+          .then((client) => sent(client, secret))
+          .catch(() => "tunnelled"),
+      );
+      await keyswap.mount(sandbox, [secret]);
+      await keyswap.update(secret, { hosts: [host] });
+      const client = await open(sandbox);
+      outcomes.push(await sent(client, secret));
+      await keyswap.rotate(secret, `second value ${round}`);
+      outcomes.push(await sent(client, secret));
+      await keyswap.mount(sandbox, []);
+      outcomes.push(await sent(client, secret));
+      wanted.push("tunnelled", `first value ${round}`, `second value ${round}`, secret.placeholder);
+    }
+    expect(outcomes).toEqual(wanted);
+  });
+
   it("a rotated value is sent at once on connections that are open, and the old one stays scrubbed", async () => {
     const secret = await keyswap.secret("the old real value", [host]);
     const client = await open(await keyswap.sandbox([secret]));

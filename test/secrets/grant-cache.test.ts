@@ -366,17 +366,75 @@ describe("a placeholder that is not among the cached grants", () => {
     expect((await grantedLater(refreshed)).grants).toHaveLength(2);
   });
 
-  it("is not asked for while the change stream is live", async () => {
+  it("is found although changes are pushed: the push may be on its way", async () => {
+    api.put("sb", old);
+    await goLive();
+    await cache.get("sb");
+    api.put("sb", both, { silent: true });
+    expect((await grantedLater(cache.refresh("sb", "key-b"))).grants).toHaveLength(2);
+  });
+
+  it("costs one fetch a second at most while changes are pushed, too, and none for a key that was asked for", async () => {
     api.put("sb", old);
     await goLive();
     await cache.get("sb");
     const asked = api.asked.length;
+    for (let i = 0; i < 100; i++) await cache.refresh("sb", `k${i}`);
+    expect(api.asked).toHaveLength(asked + 1);
+    time.pass(1000);
+    for (let i = 0; i < 5; i++) await cache.refresh("sb", "k0");
+    expect(api.asked).toHaveLength(asked + 1);
+  });
+});
+
+describe("grants that a tunnel depends on", () => {
+  it("are looked at once per TTL where nothing is pushed, until they are let go", async () => {
+    api.put("sb", []);
+    await cache.get("sb");
+    const seen: number[] = [];
+    cache.onChange((_id, answer) => seen.push(answer.kind === "grants" ? answer.grants.grants.length : -1));
+    const [release, releaseOther] = [cache.hold("sb"), cache.hold("sb")];
+    api.put("sb", [wireGrant("A")]);
+    time.pass(ttlMs);
+    await eventually(() => expect(seen).toEqual([1]));
+    release();
+    release();
+    api.put("sb", []);
+    time.pass(ttlMs);
+    await eventually(() => expect(seen).toEqual([1, 0]));
+    releaseOther();
+    api.put("sb", [wireGrant("A")]);
+    time.pass(ttlMs);
+    time.pass(ttlMs);
+    expect(time.pending).toBe(0);
+    expect(seen).toEqual([1, 0]);
+  });
+
+  it("cost nothing while changes are pushed", async () => {
+    api.put("sb", []);
+    await goLive();
+    await cache.get("sb");
+    cache.hold("sb");
+    const asked = api.asked.length;
     for (let i = 0; i < 5; i++) {
-      granted(cache.refresh("sb", `k${i}`));
-      time.pass(10_000);
+      time.pass(ttlMs - 1000);
       await hear();
     }
     expect(api.asked).toHaveLength(asked);
+  });
+
+  it("are looked at also when they fell out of the cache", async () => {
+    cache = makeCache({ maxSandboxes: 1 });
+    api.put("sb", []);
+    api.put("other", []);
+    await cache.get("sb");
+    cache.hold("sb");
+    await cache.get("other");
+    const told = vi.fn();
+    cache.onChange(told);
+    api.put("sb", [wireGrant("A")]);
+    time.pass(ttlMs);
+    await eventually(() => expect(told).toHaveBeenCalledWith("sb", expect.objectContaining({ kind: "grants" })));
   });
 });
 

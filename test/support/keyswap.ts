@@ -136,7 +136,11 @@ export class TestKeyswap {
   }
 
   async rotate(secret: MadeSecret, value: string): Promise<void> {
-    await this.#call("PATCH", `/secret/${secret.id}`, { value });
+    await this.update(secret, { value });
+  }
+
+  async update(secret: MadeSecret, patch: Readonly<Record<string, unknown>>): Promise<void> {
+    await this.#call("PATCH", `/secret/${secret.id}`, patch);
   }
 
   async deleteSecret(secret: MadeSecret): Promise<void> {
