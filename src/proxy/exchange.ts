@@ -14,6 +14,7 @@ import { substituteHead } from "../core/substitution/head.ts";
 import { narrowRequest } from "../core/substitution/response-plan.ts";
 import type { SubstitutionScope } from "../core/substitution/scope.ts";
 import type { BodyLength } from "../core/wire/framing.ts";
+import { fitsHttp1 } from "../core/wire/http2-head.ts";
 import { errorAnswer } from "./answer.ts";
 import { AnswerRelay, type AnswerRelayOwner } from "./answer-relay.ts";
 import type { Downstream } from "./downstream.ts";
@@ -316,14 +317,16 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
 
   #acquire(fresh: boolean): void {
     const { pool } = this.#services;
-    const free = fresh ? undefined : pool.take(this.#route, this.#client.protocol);
+    const { protocol } = this.#client;
+    const wanted = protocol === "h2" && fitsHttp1(this.#head, this.#length) ? "either" : protocol;
+    const free = fresh ? undefined : pool.take(this.#route, wanted);
     if (free !== undefined) {
       this.#open(free);
       return;
     }
     this.#acquiring = new AbortController();
     void pool
-      .connect(this.#route, this.#client.protocol, this.#acquiring.signal)
+      .connect(this.#route, wanted, this.#acquiring.signal)
       .then(
         (made) => {
           if (this.#ended) {

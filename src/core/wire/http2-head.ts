@@ -70,6 +70,18 @@ export function readHttp2Request(list: HeaderList, ends: boolean): Http2Request 
   };
 }
 
+/**
+ * Whether HTTP/1.1 can say this request and its answer just as well: nothing flows both ways at once, no trailers are
+ * waited for, and it can be repeated where a kept connection turns out to be closed.
+ */
+export function fitsHttp1(head: RequestHead, length: BodyLength): boolean {
+  if (length !== 0 || (head.method !== "GET" && head.method !== "HEAD" && head.method !== "OPTIONS")) return false;
+  for (const { key, value } of head.fields) {
+    if (key === "te" || (key === "content-type" && value.startsWith("application/grpc"))) return false;
+  }
+  return true;
+}
+
 /** Reads an answer's head, given the method it answers. An answer without a body has a length of 0. */
 export function readHttp2Response(list: HeaderList, ends: boolean, method: string): Http2Response {
   if (list[0] !== ":status" || !STATUS.test(list[1] ?? "")) return malformed(":status");

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
+  fitsHttp1,
   readHttp2Request,
   readHttp2Response,
   readHttp2Trailers,
@@ -14,6 +15,21 @@ const pseudo = [":method", "POST", ":scheme", "https", ":authority", "api.good.t
 function read(fields: readonly string[], ends = false) {
   return readHttp2Request([...pseudo, ...fields], ends);
 }
+
+describe("what HTTP/1.1 can say as well", () => {
+  it.each<[string, readonly string[], boolean, boolean]>([
+    ["GET", [], true, true],
+    ["OPTIONS", [], true, true],
+    ["DELETE", [], true, false],
+    ["GET", [], false, false],
+    ["GET", ["te", "trailers"], true, false],
+    ["GET", ["content-type", "application/grpc+proto"], true, false],
+  ])("%s with %j, that ends: %s", (method, fields, ends, expected) => {
+    const request = readHttp2Request([":method", method, ...pseudo.slice(2), ...fields], ends);
+    if (request.kind !== "request") throw new Error(request.detail);
+    expect(fitsHttp1(request.head, request.length)).toBe(expected);
+  });
+});
 
 describe("requests", () => {
   it("come out in the common form: :authority as host, the target as sent", () => {

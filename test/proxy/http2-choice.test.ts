@@ -1,0 +1,121 @@
+// What a request of HTTP/2 goes out as, where the destination speaks both protocols.
+
+import { createServer } from "node:http2";
+import type { AddressInfo } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
+import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
+import {
+  exchange as ask,
+  connectHttp2,
+  type Http2Answer,
+  type Http2Ask,
+  type Http2Origin,
+  startHttp2Origin,
+} from "../support/http2-peers.ts";
+import { type MadeSandbox, type MadeSecret, startKeyswap, type TestKeyswap } from "../support/keyswap.ts";
+
+const host = "api.good.test";
+let keyswap: TestKeyswap;
+let secret: MadeSecret;
+let sandbox: MadeSandbox;
+let origin: Http2Origin;
+
+beforeAll(async () => {
+  keyswap = await startKeyswap();
+  secret = await keyswap.secret("the real value", [host]);
+  origin = await startHttp2Origin({ pki: keyswap.pki, names: [host], speaks: "both" });
+});
+
+beforeEach(async () => {
+  origin.seen.length = 0;
+  origin.handler = (response) => {
+    response.writeHead(200);
+    response.end("ok");
+  };
+  // Its own connections upstream.
+  sandbox = await keyswap.sandbox([secret]);
+});
+
+afterAll(async () => {
+  await keyswap.settled();
+  await keyswap.close();
+  await origin.close();
+  expect(keyswap.errors).toEqual([]);
+});
+
+async function askAll(asked: readonly Http2Ask[], port = origin.port): Promise<Http2Answer[]> {
+  const session = await connectHttp2(keyswap, sandbox, host, port);
+  try {
+    return await Promise.all(asked.map((one) => ask(session, one)));
+  } finally {
+    session.close();
+  }
+}
+
+it.each<[string, Http2Ask, string]>([
+  ["GET", { fields: [["authorization", "KEY"]] }, "http/1.1"],
+  ["HEAD", { method: "HEAD" }, "http/1.1"],
+  ["DELETE, which must not be done twice", { method: "DELETE" }, "h2"],
+  ["POST with a body", { method: "POST", body: "x" }, "h2"],
+  ["GET that wants trailers", { fields: [["te", "trailers"]] }, "h2"],
+  ["a gRPC call", { method: "POST", body: "\0\0\0\0\0", fields: [["content-type", "application/grpc"]] }, "h2"],
+])("%s", async (_name, asked, protocol) => {
+  const fields = asked.fields?.map(([name, value]) => [name, value.replace("KEY", secret.placeholder)] as const);
+  const [answer] = await askAll([fields === undefined ? asked : { ...asked, fields }]);
+  expect(answer?.status).toBe(200);
+  expect(origin.last().protocol).toBe(protocol);
+  const authorization = origin.last().fields.find(([name]) => name === "authorization")?.[1];
+  if (asked.fields?.[0]?.[1] === "KEY") expect(authorization).toBe(secret.value);
+});
+
+it("opens a bounded number of connections for many requests at a time; the others share one", async () => {
+  const held: (() => void)[] = [];
+  origin.handler = (response) => {
+    held.push(() => response.end("ok"));
+    if (held.length === 60) for (const release of held) release();
+  };
+  const before = origin.sockets.size;
+  const answers = await askAll(Array.from({ length: 60 }, (_, at) => ({ path: `/${at}` })));
+  expect(answers.every(({ status }) => status === 200)).toBe(true);
+  expect(new Set(origin.seen.map(({ target }) => target)).size).toBe(60);
+  expect(origin.sockets.size - before).toBeLessThanOrEqual(17);
+  expect(origin.seen.filter(({ protocol }) => protocol === "h2").length).toBeGreaterThanOrEqual(60 - 17);
+  // Kept connections serve what comes later.
+  origin.handler = (response) => response.end("ok");
+  await askAll(Array.from({ length: 10 }, () => ({})));
+  expect(origin.seen.slice(60).map(({ protocol }) => protocol)).toEqual(Array.from({ length: 10 }, () => "http/1.1"));
+});
+
+it("finds out once that a destination speaks nothing but HTTP/2", async () => {
+  const http2 = createServer((_request, response) => response.end("spoken"));
+  const { certPem, keyPem } = keyswap.pki.issue([host]);
+  let dials = 0;
+  const server = createTlsServer(
+    {
+      cert: certPem,
+      key: keyPem,
+      ALPNCallback: ({ protocols }) => protocols.find((protocol) => protocol === "h2"),
+    },
+    (socket) => {
+      socket.on("error", () => {});
+      http2.emit("connection", socket);
+    },
+  );
+  server.on("connection", () => {
+    dials += 1;
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  try {
+    const { port } = server.address() as AddressInfo;
+    const answers = await askAll(
+      Array.from({ length: 20 }, () => ({})),
+      port,
+    );
+    expect(answers.map(({ body }) => body.toString())).toEqual(Array.from({ length: 20 }, () => "spoken"));
+    // One to find out, one to speak.
+    expect(dials).toBe(2);
+  } finally {
+    http2.close();
+    server.close();
+  }
+});
