@@ -9,6 +9,7 @@
 // or log repeats a request's body; another organization's ids answer 404; a write is answered after it is durable.
 
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, LogController } from "fastify";
+import type { DeploymentRules } from "../core/explain.ts";
 import type { Clock } from "../core/ports.ts";
 import type { Store } from "../core/store.ts";
 import { apiKeyRoutes } from "./api-key-routes.ts";
@@ -17,6 +18,7 @@ import { Callers } from "./caller.ts";
 import { ChangeHub } from "./change-hub.ts";
 import { ChangeStreams } from "./change-routes.ts";
 import { egressRoutes } from "./egress-routes.ts";
+import { explainRoutes } from "./explain-routes.ts";
 import { DEFAULT_AUDIT_RETENTION_MS, Maintenance } from "./maintenance.ts";
 import { openApiRoutes } from "./openapi.ts";
 import { organizationRoutes } from "./organization-routes.ts";
@@ -41,6 +43,8 @@ export interface SecretApiOptions {
   readonly logger?: FastifyBaseLogger | undefined;
   /** How long audit entries are kept; 90 days by default. */
   readonly auditRetentionMs?: number | undefined;
+  /** How this deployment's proxies decide, for explanations; as without any setting by default. */
+  readonly rules?: DeploymentRules | undefined;
   readonly clock?: Clock | undefined;
   readonly random?: ((size: number) => Uint8Array) | undefined;
 }
@@ -53,6 +57,17 @@ export interface SecretApi {
   readonly app: FastifyInstance;
 }
 
+const defaultRules: DeploymentRules = {
+  egress: { allow: [], deny: [] },
+  defaults: {
+    locations: (["header", "basic", "path", "query", "body"] as const).map((surface) => ({ surface, part: undefined })),
+    onViolation: "pass",
+  },
+  intercept: "granted",
+  tunnelHosts: [],
+  plainHttpHosts: [],
+  bufferBytes: 1_048_576,
+};
 /** The longest legal create: a value of 64 KiB, every byte escaped as \u00XX. */
 const BODY_LIMIT = 512 * 1024;
 const silent: FastifyBaseLogger = {
@@ -96,6 +111,7 @@ export async function createSecretApi(options: SecretApiOptions): Promise<Secret
     ...apiKeyRoutes(store, clock, options.random),
     ...organizationRoutes(store.organizations),
     ...auditRoutes(store.audit),
+    ...explainRoutes(store, clock, options.rules ?? defaultRules),
     ...publicRoutes(store, options.caCertificate),
   ];
   for (const definition of [...routes, ...openApiRoutes(routes)]) register(app, callers, definition);

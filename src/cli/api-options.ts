@@ -17,5 +17,13 @@ export function apiOptionsFor(config: Config, folder: DataFolder): ApiServiceOpt
     listen: config.apiListen,
     proxyUrl: config.proxyUrl,
     caPath: join(config.certsDir, "ca.pem"),
+    rules: {
+      egress: { allow: config.egressAllow, deny: config.egressDeny },
+      defaults: { locations: config.surfaces, onViolation: config.onViolation },
+      intercept: config.intercept,
+      tunnelHosts: config.tunnelHosts,
+      plainHttpHosts: config.plainHttpHosts,
+      bufferBytes: config.bufferBytes,
+    },
   };
 }

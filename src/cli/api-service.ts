@@ -3,6 +3,7 @@
 
 import { readFileSync } from "node:fs";
 import { createSecretApi } from "../api/server.ts";
+import type { DeploymentRules } from "../core/explain.ts";
 import { openStore } from "../store/open.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { type Address, formatAddress } from "./address.ts";
@@ -21,6 +22,8 @@ export interface ApiServiceOptions {
   /** Undefined: told later, once the proxy listens. */
   readonly proxyUrl: string | undefined;
   readonly caPath: string;
+  /** How the proxy of this configuration decides. */
+  readonly rules: DeploymentRules;
 }
 
 export interface ApiService {
@@ -46,6 +49,7 @@ export async function openApiService(options: ApiServiceOptions, logger: Logger)
       proxyKey: options.proxyKey,
       proxyUrl: () => proxyUrl ?? "http://127.0.0.1",
       caCertificate: () => readCertificate(options.caPath),
+      rules: options.rules,
       logger,
     });
     const { host, port } = options.listen;

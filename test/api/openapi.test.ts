@@ -45,6 +45,7 @@ it("describes every route of the contract, with statuses and permissions", async
     "PATCH /sandbox/{sandboxId}",
     "PATCH /secret/{secretId}",
     "POST /api-keys",
+    "POST /explain",
     "POST /organizations",
     "POST /sandbox",
     "POST /sandbox/{sandboxId}/token",
