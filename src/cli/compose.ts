@@ -11,6 +11,7 @@ import { existsSync } from "node:fs";
 import { type Config, variableName } from "../config/settings.ts";
 import { AdminServer, type Readiness } from "../telemetry/admin-server.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import type { Metrics, MetricsText } from "../telemetry/metrics.ts";
 import { formatAddress, parseAddress, reachable } from "./address.ts";
 import { apiOptionsFor } from "./api-options.ts";
 import { CliError } from "./command.ts";
@@ -18,6 +19,7 @@ import { DataFolder, type RunRecord } from "./data-folder.ts";
 import { lockDataFolder } from "./data-lock.ts";
 import { type Assembly, assembled, type Service } from "./service.ts";
 import { startStep } from "./start-failure.ts";
+import { readVersion } from "./version.ts";
 
 const never = new Promise<never>(() => {});
 
@@ -42,6 +44,7 @@ export async function composeStart(config: Config, logger: Logger, options: { sh
   assembly.stack.defer(async () => (await starting.catch(() => undefined))?.close());
   const { openCertificateAuthority, openProxyPart } = await import("./proxy-part.ts");
   const ca = await openCertificateAuthority(config);
+  const metrics = await makeMetrics(config);
   const api = await starting;
   assembly.listening.push(parseAddress(new URL(api.url).host));
   const proxy = await openProxyPart(assembly, {
@@ -50,10 +53,11 @@ export async function composeStart(config: Config, logger: Logger, options: { sh
     ca,
     apiUrl: localUrl(api.url),
     proxyKey: apiOptions.proxyKey,
+    metrics,
   });
   const proxyAddress = formatAddress(reachable(parseAddress(proxy.addresses.proxy)));
   api.setProxyUrl(config.proxyUrl ?? `http://${proxyAddress}`);
-  const admin = await openAdmin(assembly, config, proxy.readiness);
+  const admin = await openAdmin(assembly, config, proxy.readiness, metrics);
   if (options.shared) publish(assembly, folder, { pid: process.pid, api: localUrl(api.url), proxy: proxyAddress });
   return assembled(assembly, { ...proxy.addresses, api: api.url, ...admin, ca: ca.certificatePath }, api.failed);
 }
@@ -71,9 +75,10 @@ export async function composeProxy(config: Config, logger: Logger): Promise<Serv
   await using assembly = newAssembly();
   const { openCertificateAuthority, openProxyPart } = await import("./proxy-part.ts");
   const ca = await openCertificateAuthority(config);
+  const metrics = await makeMetrics(config);
   const key = proxyKey.reveal().toString("utf8");
-  const proxy = await openProxyPart(assembly, { config, logger, ca, apiUrl, proxyKey: key });
-  const admin = await openAdmin(assembly, config, proxy.readiness);
+  const proxy = await openProxyPart(assembly, { config, logger, ca, apiUrl, proxyKey: key, metrics });
+  const admin = await openAdmin(assembly, config, proxy.readiness, metrics);
   return assembled(assembly, { ...proxy.addresses, ...admin, ca: ca.certificatePath }, never);
 }
 
@@ -89,7 +94,7 @@ export async function composeApi(config: Config, logger: Logger): Promise<Servic
   const hasCa = existsSync(options.caPath);
   if (!hasCa)
     logger.warn({ path: options.caPath }, "there is no CA certificate yet: sandboxes are told none until it is there");
-  const admin = await openAdmin(assembly, config, () => ({ ready: true }));
+  const admin = await openAdmin(assembly, config, () => ({ ready: true }), await makeMetrics(config));
   publish(assembly, folder, { pid: process.pid, api: localUrl(api.url) });
   return assembled(assembly, { api: api.url, ...admin, ...(hasCa ? { ca: options.caPath } : {}) }, never);
 }
@@ -103,14 +108,22 @@ async function openAdmin(
   assembly: Assembly,
   { adminListen }: Config,
   readiness: () => Readiness | Promise<Readiness>,
+  metrics: MetricsText | undefined,
 ): Promise<{ readonly admin?: string }> {
   if (adminListen === undefined) return {};
   const where = `the admin port ${formatAddress(adminListen)}`;
-  const open = () => AdminServer.listen({ ...adminListen, readiness });
+  const open = () => AdminServer.listen({ ...adminListen, readiness, ...(metrics === undefined ? {} : { metrics }) });
   const admin = await startStep(where, variableName("adminListen"), open);
   assembly.stack.defer(() => admin.close());
   assembly.listening.push(admin.address);
   return { admin: formatAddress(admin.address) };
+}
+
+/** Without an admin port nobody can scrape, and loading the library would only cost time. */
+async function makeMetrics({ adminListen }: Config): Promise<Metrics | undefined> {
+  if (adminListen === undefined) return undefined;
+  const { Metrics } = await import("../telemetry/metrics.ts");
+  return new Metrics(readVersion());
 }
 
 /** Lets other commands find this service. Withdrawn first of all when it closes. */

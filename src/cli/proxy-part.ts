@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { createSecureContext, type SecureContext } from "node:tls";
 import { type Config, variableName } from "../config/settings.ts";
 import { CidrSet } from "../core/authority/ip.ts";
+import { KeyswapError } from "../core/errors.ts";
 import { Dialler } from "../proxy/dial.ts";
 import { NameResolver } from "../proxy/dns.ts";
 import { defaultProxyLimits, type ProxyOptions } from "../proxy/options.ts";
@@ -14,6 +15,7 @@ import { GrantCache } from "../secrets/grant-cache.ts";
 import type { Readiness } from "../telemetry/admin-server.ts";
 import { type AuditLog, openAuditLog } from "../telemetry/audit-log.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
 import { CertificateAuthority } from "../tls/authority.ts";
 import { LeafCache } from "../tls/leaf-cache.ts";
 import { formatAddress, parseAddress } from "./address.ts";
@@ -28,6 +30,8 @@ export interface ProxyPartOptions {
   /** With `/api`. */
   readonly apiUrl: string;
   readonly proxyKey: string;
+  /** Absent where nobody can scrape. */
+  readonly metrics: Metrics | undefined;
 }
 
 export interface ProxyPart {
@@ -46,7 +50,7 @@ export function openCertificateAuthority({ certsDir }: Config): Promise<Certific
 
 /** Resolves when the proxy listens. Throws CliError; what it opened is in the assembly's stack. */
 export async function openProxyPart(assembly: Assembly, options: ProxyPartOptions): Promise<ProxyPart> {
-  const { config, logger, ca, apiUrl, proxyKey } = options;
+  const { config, logger, ca, apiUrl, proxyKey, metrics } = options;
   const { stack, drain, listening } = assembly;
   const client = await startStep("the Secret API's client", variableName("secretApiUrl"), () => {
     const extraCa = readSecretApiCa(config);
@@ -74,17 +78,29 @@ export async function openProxyPart(assembly: Assembly, options: ProxyPartOption
     const allowPrivate = new CidrSet(config.allowPrivate);
     return new Dialler({ resolver: new NameResolver({ clock }), allowPrivate, ownListeners, extraRoots, parent });
   });
-  const leaves = new LeafCache(ca, { maxLeaves: MAX_LEAVES, clock });
+  const leaves = new LeafCache(ca, { maxLeaves: MAX_LEAVES, clock, onMinted: (seconds) => metrics?.minted(seconds) });
   const server = new ProxyServer({
     options: proxyOptions(config),
     grants,
     sources: grants,
     leaves,
-    dialler,
-    audit,
+    dialler: metrics === undefined ? dialler : timed(dialler, metrics),
+    audit: metrics?.counted(audit) ?? audit,
     logger,
     clock,
     ...(proxyCertificate === undefined ? {} : { proxyCertificate }),
+  });
+  metrics?.watch({
+    connections: () => server.counts,
+    pool: () => server.poolCounts,
+    grants: () => {
+      const { hits, misses, sandboxes, stream, apiFailure, heardAt } = grants.state;
+      const unheardMs = heardAt === undefined ? undefined : Math.max(0, clock() - heardAt);
+      return { hits, misses, sandboxes, isLive: stream === "live", isFailing: apiFailure !== undefined, unheardMs };
+    },
+    leaves: () => leaves.size,
+    caNotAfter: () => ca.notAfter,
+    auditDropped: () => audit.dropped,
   });
   let isDraining = false;
   stack.defer(() => {
@@ -104,6 +120,27 @@ export async function openProxyPart(assembly: Assembly, options: ProxyPartOption
     return { ready: false, reason: answer.kind === "unavailable" ? answer.detail : "the fixed sandbox is not known" };
   };
   return { addresses: { ...addresses, ...dns }, readiness };
+}
+
+type Dials = Pick<Dialler, "connectTls" | "connectTcp">;
+
+function timed(dialler: Dials, metrics: Metrics): Dials {
+  const time = async <T>(dial: Promise<T>): Promise<T> => {
+    const began = performance.now();
+    const tell = (outcome: string) => metrics.dialled((performance.now() - began) / 1000, outcome);
+    try {
+      const socket = await dial;
+      tell("ok");
+      return socket;
+    } catch (error) {
+      tell(error instanceof KeyswapError ? error.code : "internal");
+      throw error;
+    }
+  };
+  return {
+    connectTls: (...dial) => time(dialler.connectTls(...dial)),
+    connectTcp: (...dial) => time(dialler.connectTcp(...dial)),
+  };
 }
 
 function listen(server: ProxyServer, config: Config): Promise<ProxyAddresses> {

@@ -14,6 +14,7 @@ import { HttpsPort } from "./https-port.ts";
 import type { ListenAddress, ProxyParts } from "./options.ts";
 import { Services } from "./services.ts";
 import { takeRedirected } from "./transparent-port.ts";
+import type { UpstreamPool } from "./upstream-pool.ts";
 
 const bulkBytes = 256 * 1024;
 const drainPollMs = 50;
@@ -73,6 +74,11 @@ export class ProxyServer {
     readonly upstream: number;
   } {
     return { sockets: this.#sockets.size, ...this.#connections.counts, upstream: this.#services.pool.size };
+  }
+
+  /** Of connections to destinations; for metrics. */
+  get poolCounts(): UpstreamPool["counts"] {
+    return this.#services.pool.counts;
   }
 
   /** Takes no more connections, lets what runs end for `graceMs`, then closes the rest. */

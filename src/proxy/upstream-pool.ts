@@ -105,6 +105,8 @@ export class UpstreamPool implements Timed {
   readonly #origins = new Map<string, Origin>();
   readonly #options: UpstreamPoolOptions;
   #closed = false;
+  #reused = 0;
+  #dialled = 0;
 
   constructor(options: UpstreamPoolOptions) {
     this.#options = options;
@@ -115,7 +117,9 @@ export class UpstreamPool implements Timed {
   take(route: Route, wanted: Wanted): UpstreamStream | undefined {
     const origin = this.#origins.get(route.poolKey);
     if (origin === undefined) return undefined;
-    return origin.choose(wanted) === "http/1.1" ? origin.idle.pop() : origin.lend();
+    const free = origin.choose(wanted) === "http/1.1" ? origin.idle.pop() : origin.lend();
+    if (free !== undefined) this.#reused += 1;
+    return free;
   }
 
   /** A new connection. Rejects with a KeyswapError. */
@@ -127,6 +131,7 @@ export class UpstreamPool implements Timed {
     }
     const protocol = origin.choose(wanted);
     origin.waiting += 1;
+    this.#dialled += 1;
     try {
       if (route.authority.scheme === "http") return await this.#connectPlain(origin, route, signal);
       if (protocol === "h2") return await this.#connectShared(origin, route, signal);
@@ -143,6 +148,13 @@ export class UpstreamPool implements Timed {
     let size = 0;
     for (const origin of this.#origins.values()) size += origin.all.size;
     return size;
+  }
+
+  /** Connections that are open and of these unused; how requests came by theirs since the start. */
+  get counts(): { readonly open: number; readonly idle: number; readonly reused: number; readonly dialled: number } {
+    let idle = 0;
+    for (const origin of this.#origins.values()) idle += origin.idle.length;
+    return { open: this.size, idle, reused: this.#reused, dialled: this.#dialled };
   }
 
   keep(origin: Origin, connection: Http1Upstream): void {

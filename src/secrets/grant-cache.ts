@@ -50,6 +50,11 @@ export interface GrantCacheState {
   readonly sandboxes: number;
   /** Undefined while the API answers; else why it does not. Safe to show. */
   readonly apiFailure: string | undefined;
+  /** When the API last said anything, by the cache's clock; undefined before the first time. */
+  readonly heardAt: number | undefined;
+  /** Lookups that were answered at once, and those that had to wait for the API. */
+  readonly hits: number;
+  readonly misses: number;
 }
 
 /** Sandboxes that are not known (yet). */
@@ -80,6 +85,9 @@ export class GrantCache implements GrantSource {
   readonly #queue: RefreshQueue;
   readonly #owner: EntryOwner;
   #apiFailure: string | undefined;
+  #heardAt: number | undefined;
+  #hits = 0;
+  #misses = 0;
 
   constructor(options: GrantCacheOptions) {
     const { client, clock = Date.now, timers = systemTimers, random = Math.random, logger = silentLogger } = options;
@@ -142,12 +150,18 @@ export class GrantCache implements GrantSource {
       version: this.#stream.version,
       sandboxes: this.#entries.size,
       apiFailure: this.#apiFailure,
+      heardAt: this.#heardAt,
+      hits: this.#hits,
+      misses: this.#misses,
     };
   }
 
   get(sandboxId: string): GrantsAnswer | Promise<GrantsAnswer> {
     const entry = this.#entries.get(sandboxId, touch);
-    return entry === undefined ? this.#getStranger(sandboxId) : entry.get(this.#clock());
+    const answer = entry === undefined ? this.#getStranger(sandboxId) : entry.get(this.#clock());
+    if (answer instanceof Promise) this.#misses += 1;
+    else this.#hits += 1;
+    return answer;
   }
 
   refresh(sandboxId: string, key: string): GrantsAnswer | Promise<GrantsAnswer> {
@@ -222,6 +236,7 @@ export class GrantCache implements GrantSource {
     if (this.#loading.get(sandboxId) === entry) this.#loading.delete(sandboxId);
     this.#lookups.delete(entry);
     const detail = failure?.detail;
+    if (failure?.reason !== "unreachable") this.#heardAt = this.#clock();
     if (failure?.reason === "malformed") {
       // A fault of this one sandbox's answer; of the API's health it says nothing.
       if (entry.failure !== detail)
@@ -236,6 +251,7 @@ export class GrantCache implements GrantSource {
 
   #heard(now: number): void {
     this.#freshness.heardAt = now;
+    this.#heardAt = now;
   }
 
   #changed(sandboxes: readonly string[], sources: boolean): void {

@@ -1,4 +1,4 @@
-// The admin listener: `/healthz` (the process turns its loop) and `/readyz` (it can do its work).
+// The admin listener: `/healthz` (the process turns its loop), `/readyz` (it can do its work) and `/metrics`.
 
 import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -13,6 +13,8 @@ export interface AdminServerOptions {
   readonly host: string;
   readonly port: number;
   readonly readiness: () => Readiness | Promise<Readiness>;
+  /** For Prometheus; without it there is no such path. */
+  readonly metrics?: { readonly contentType: string; text(): Promise<string> };
 }
 
 /** Probes are small; whoever sends more is no probe. */
@@ -34,6 +36,7 @@ export class AdminServer {
       if (request.method !== "GET" && request.method !== "HEAD")
         return answer(response, 405, { status: "method not allowed" });
       if (path === "/healthz") return answer(response, 200, { status: "ok" });
+      if (path === "/metrics" && options.metrics !== undefined) return void answerMetrics(response, options.metrics);
       if (path !== "/readyz") return answer(response, 404, { status: "not found" });
       return void (async () => options.readiness())().then(
         ({ ready, reason }) => answer(response, ready ? 200 : 503, { status: ready ? "ready" : "not ready", reason }),
@@ -62,6 +65,19 @@ export class AdminServer {
       this.#server.close(() => resolve());
       this.#server.closeAllConnections();
     });
+  }
+}
+
+async function answerMetrics(
+  response: ServerResponse,
+  metrics: NonNullable<AdminServerOptions["metrics"]>,
+): Promise<void> {
+  try {
+    const body = await metrics.text();
+    response.writeHead(200, { "content-type": metrics.contentType, "cache-control": "no-store" });
+    response.end(body);
+  } catch {
+    answer(response, 500, { status: "metrics could not be collected" });
   }
 }
 

@@ -13,6 +13,8 @@ export interface LeafCacheOptions {
   /** Bound on the number of hosts kept; the least recently used goes first. */
   readonly maxLeaves: number;
   readonly clock: Clock;
+  /** Told how long making a leaf and its context took. */
+  readonly onMinted?: (seconds: number) => void;
 }
 
 /**
@@ -29,6 +31,7 @@ interface Entry {
 
 export class LeafCache {
   readonly #clock: Clock;
+  readonly #onMinted: LeafCacheOptions["onMinted"];
   readonly #entries: LRUCache<string, Entry>;
   #minter: LeafMinter;
   readonly #retiring: SecureContext[] = [];
@@ -36,6 +39,7 @@ export class LeafCache {
 
   constructor(authority: CertificateAuthority, options: LeafCacheOptions) {
     this.#clock = options.clock;
+    this.#onMinted = options.onMinted;
     this.#entries = new LRUCache({ max: options.maxLeaves, dispose: ({ context }) => this.#retire(context) });
     this.#minter = new LeafMinter(authority);
   }
@@ -80,12 +84,14 @@ export class LeafCache {
 
   #mint(host: string): SecureContext {
     const now = this.#clock();
+    const began = performance.now();
     const leaf = this.#minter.mint(host, now);
     const context = createSecureContext({ cert: leaf.certificatePem, key: this.#minter.keyPem, minVersion: "TLSv1.2" });
     // Near the CA's end the margin shrinks with what is left, or every connection would mint.
     const margin = Math.min(renewBeforeMs, (leaf.notAfter - now) / 2);
     this.#entries.set(host, { context, notBefore: leaf.notBefore, renewAt: leaf.notAfter - margin });
     this.#minted += 1;
+    this.#onMinted?.((performance.now() - began) / 1000);
     return context;
   }
 

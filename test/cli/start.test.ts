@@ -37,6 +37,9 @@ describe("keyswap start", () => {
     expect((await fetch(`${ready.api}/health`)).status).toBe(200);
     expect((await fetch(`http://${ready.admin}/healthz`)).status).toBe(200);
     expect((await fetch(`http://${ready.admin}/readyz`)).status).toBe(200);
+    const metrics = await fetch(`http://${ready.admin}/metrics`);
+    expect([metrics.status, metrics.headers.get("content-type")]).toEqual([200, expect.stringMatching(/^text\/plain/)]);
+    expect(await metrics.text()).toMatch(/^keyswap_build_info\{version=/m);
     // Not by fetch, which hides a 407.
     expect(await statusOf(`http://${ready.proxy}/`)).toBe(400);
     const { code, stdout, stderr } = await keyswap.stop();
