@@ -5,7 +5,6 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { SecureContext } from "node:tls";
-import { vi } from "vitest";
 import type { AuditEvent, ExchangeEvent } from "../../src/core/audit.ts";
 import type { Authority } from "../../src/core/authority/authority.ts";
 import { CidrSet, parseCidr } from "../../src/core/authority/ip.ts";
@@ -23,6 +22,7 @@ import { CertificateAuthority } from "../../src/tls/authority.ts";
 import { LeafCache } from "../../src/tls/leaf-cache.ts";
 import { makePki, type Pki } from "./pki.ts";
 import { startSecretApi, type TestApi } from "./secret-api.ts";
+import { waitUntil } from "./wait.ts";
 
 export interface KeyswapSetup {
   /** Beside those of `knownNames`. */
@@ -154,36 +154,27 @@ export class TestKeyswap {
   /** Resolves once the proxy has heard of everything that was written. */
   async heard(): Promise<void> {
     const version = String(await this.api.store.changes.version());
-    await vi.waitFor(
-      () => {
-        const { state } = this.grants;
-        if (state.stream !== "live" || state.version !== version) throw new Error("not heard yet");
-      },
-      { timeout: 10_000, interval: 2 },
-    );
+    await waitUntil(() => {
+      const { state } = this.grants;
+      if (state.stream !== "live" || state.version !== version) throw new Error("not heard yet");
+    });
   }
 
   /** The exchanges of a sandbox, once there are so many. */
   async exchanges(sandbox: MadeSandbox, count = 1): Promise<readonly ExchangeEvent[]> {
-    return vi.waitFor(
-      () => {
-        const found = this.audit.filter((event) => event.type === "exchange" && event.sandbox === sandbox.id);
-        if (found.length < count) throw new Error(`${found.length} exchanges`);
-        return found as ExchangeEvent[]; // Narrowed by the filter above.
-      },
-      { timeout: 10_000, interval: 2 },
-    );
+    return waitUntil(() => {
+      const found = this.audit.filter((event) => event.type === "exchange" && event.sandbox === sandbox.id);
+      if (found.length < count) throw new Error(`${found.length} exchanges`);
+      return found as ExchangeEvent[]; // Narrowed by the filter above.
+    });
   }
 
   /** Resolves once nothing is open any more but idle upstream connections. */
   async settled(): Promise<void> {
-    await vi.waitFor(
-      () => {
-        const { sockets, clients, tunnels } = this.proxy.counts;
-        if (sockets + clients + tunnels > 0) throw new Error(JSON.stringify(this.proxy.counts));
-      },
-      { timeout: 10_000, interval: 5 },
-    );
+    await waitUntil(() => {
+      const { sockets, clients, tunnels } = this.proxy.counts;
+      if (sockets + clients + tunnels > 0) throw new Error(JSON.stringify(this.proxy.counts));
+    });
   }
 
   close(): Promise<void> {

@@ -1,0 +1,7 @@
+// The table of targets. One more: a file beside this one, and a line here.
+
+import { requestBodies } from "./request-bodies.ts";
+import { responseBodies } from "./response-bodies.ts";
+import type { FuzzTarget } from "./target.ts";
+
+export const fuzzTargets: readonly FuzzTarget[] = [requestBodies, responseBodies];
