@@ -1,9 +1,10 @@
-// `keyswap ca`: prints the certificate that sandboxes have to trust.
+// `keyswap ca`: prints the certificate that sandboxes have to trust; its subcommands are about the CA as a whole.
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { loadConfig } from "../config/load.ts";
+import { defineExport, defineImport } from "./ca-transfer.ts";
 import { type Cli, CliError, newCommand } from "./command.ts";
 import { codeOf } from "./data-folder.ts";
 import { addSettingFlags } from "./setting-flags.ts";
@@ -12,7 +13,12 @@ export function define(cli: Cli): Command {
   const command = newCommand(cli, "ca", "Print the CA's certificate (PEM), which sandboxes have to trust", [
     "keyswap ca > keyswap-ca.pem",
     "keyswap ca --path",
-  ]).option("--path", "print the file's path instead");
+    "keyswap ca export | ssh gateway-2 keyswap ca import",
+  ])
+    .option("--path", "print the file's path instead")
+    // What stands after a subcommand is the subcommand's.
+    .enablePositionalOptions();
+  for (const subcommand of [defineExport(cli), defineImport(cli)]) command.addCommand(subcommand);
   const flags = addSettingFlags(command, (key) => key === "certsDir");
   return command.action(async (options: { readonly path?: boolean }) => {
     const { certsDir } = await loadConfig({ command: "client", flags, env: cli.env });

@@ -5,10 +5,11 @@
 //   audit.jsonl  the audit log
 
 import { randomBytes } from "node:crypto";
-import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { SecretValue } from "../core/secret-value.ts";
 import { CliError } from "./command.ts";
+import { writeNewFile } from "./new-file.ts";
 
 export type KeyFile = "api-key" | "proxy-key";
 
@@ -101,20 +102,16 @@ export class DataFolder {
   #open(name: KeyFile | "master-key", make: () => string): string {
     const known = this.#read(name);
     if (known !== undefined) return known;
-    // Complete before it has its name, and linked, not renamed: whoever comes first wins and nobody overwrites.
-    const draft = join(this.path, `.${name}.${randomBytes(6).toString("hex")}`);
     try {
-      writeFileSync(draft, `${make()}\n`, { mode: 0o600, flag: "wx", flush: true });
-      linkSync(draft, this.pathOf(name));
+      writeNewFile(this.pathOf(name), `${make()}\n`);
     } catch (error) {
+      // Whoever came first wins.
       if (codeOf(error) !== "EEXIST") {
         throw new CliError(2, `${this.pathOf(name)} cannot be written (${codeOf(error)})`, {
           hint: "Set KEYSWAP_DATA_DIR to a folder that can be written.",
           cause: error,
         });
       }
-    } finally {
-      rmSync(draft, { force: true });
     }
     const made = this.#read(name);
     if (made === undefined) throw new CliError(1, `${this.pathOf(name)} vanished right after it was made`);

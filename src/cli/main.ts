@@ -26,7 +26,7 @@ const entries: readonly CommandEntry[] = [
     summary: "Create, list, show and delete sandboxes; mount secrets",
     load: () => import("./sandbox.ts"),
   },
-  { name: "ca", summary: "Print the CA's certificate", load: () => import("./ca.ts") },
+  { name: "ca", summary: "Print the CA's certificate; share the CA between proxies", load: () => import("./ca.ts") },
 ];
 
 /** Runs one command line (without `node` and the script) and answers its exit code. Never rejects. */
