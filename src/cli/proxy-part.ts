@@ -76,7 +76,10 @@ export async function openProxyPart(assembly: Assembly, options: ProxyPartOption
     const extraRoots = config.upstreamCa === undefined ? [] : [readFileSync(config.upstreamCa, "utf8")];
     const ownListeners = () => listening.map(({ host, port }) => ({ address: host, port }));
     const allowPrivate = new CidrSet(config.allowPrivate);
-    return new Dialler({ resolver: new NameResolver({ clock }), allowPrivate, ownListeners, extraRoots, parent });
+    const { dnsServers } = config;
+    const named = dnsServers.length === 0 ? {} : { servers: dnsServers, useSystem: false };
+    const resolver = new NameResolver({ clock, ...named });
+    return new Dialler({ resolver, allowPrivate, ownListeners, extraRoots, parent });
   });
   const leaves = new LeafCache(ca, { maxLeaves: MAX_LEAVES, clock, onMinted: (seconds) => metrics?.minted(seconds) });
   const server = new ProxyServer({

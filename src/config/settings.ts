@@ -233,6 +233,15 @@ export const settings = {
     fallbackText: "none",
     part: "proxy",
   },
+  dnsServers: {
+    schema: values.nameServers,
+    description:
+      "Name servers that are asked for upstreams' addresses; the system's resolver is then not asked at all.",
+    example: "10.0.0.53,[fd00::53]:5353",
+    fallback: "",
+    fallbackText: "the system's",
+    part: "proxy",
+  },
   plainHttpHosts: {
     schema: values.hostPatterns,
     description: "Hosts to which values may go without TLS.",

@@ -185,6 +185,17 @@ export const addresses = listOf<string>((entry) => {
   return ip === undefined ? `${quote(entry)} is not an IP address` : { ok: formatIp(ip) };
 });
 
+/** `address` or `address:port`, in the form that node:dns takes. */
+export const nameServers = listOf<string>((entry) => {
+  const [, host = entry, port] = /^(\[[^\]]*\]|[^:]*):(\d{1,5})$/.exec(entry) ?? [];
+  const ip = parseIp(host.replace(/^\[(.*)\]$/, "$1"));
+  if (ip === undefined || Number(port ?? 53) > 65_535 || Number(port ?? 53) === 0) {
+    return `${quote(entry)} is not an IP address, with or without a port`;
+  }
+  const text = formatIp(ip);
+  return { ok: port === undefined ? text : `${text.includes(":") ? `[${text}]` : text}:${port}` };
+});
+
 export const cidrs = listOf<Cidr>((entry) => {
   const cidr = parseCidr(entry);
   return cidr === undefined ? `${quote(entry)} is not an address range in CIDR form` : { ok: cidr };

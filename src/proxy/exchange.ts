@@ -28,6 +28,8 @@ import type { StreamReset, UpstreamListener, UpstreamStream } from "./upstream.t
 
 /** Rounds of looking up placeholders in one head; a head can name more keys than one round asks for. */
 const maxLookupRounds = 8;
+/** 1xx before one answer; real ones send one or two. */
+const maxInterimAnswers = 32;
 /** RFC 9110 section 9.2.2, and what WebDAV and Vault add. */
 const idempotent: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PROPFIND", "LIST"]);
 
@@ -56,6 +58,7 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
   #ended = false;
 
   #requestBytes = 0;
+  #interimAnswers = 0;
   #firstByteAt: number | undefined;
   #status: number | undefined;
   #error: ErrorCode | undefined;
@@ -133,7 +136,13 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
 
   onInterim(head: ResponseHead): void {
     const { scope } = this.#keeper;
-    if (this.#ended || scope === undefined || this.#head.minor === 0) return;
+    if (this.#ended || scope === undefined) return;
+    this.#interimAnswers += 1;
+    if (this.#interimAnswers > maxInterimAnswers) {
+      this.#refuse("upstream-malformed", "too many interim answers");
+      return;
+    }
+    if (this.#head.minor === 0) return;
     const session = { carried: NOTHING_CARRIED, found: () => {} };
     this.#client.sendInterim(this.#services.scrubberFor(scope.view).scrubHead(head, session));
     this.#client.flush();

@@ -75,3 +75,13 @@ test("the proxy's certificate and its key go together", async () => {
     "KEYSWAP_PROXY_CERT_KEY needs KEYSWAP_PROXY_CERT as well",
   ]);
 });
+
+test("name servers are addresses, with a port or without", async () => {
+  const { dnsServers } = await load({ KEYSWAP_DNS_SERVERS: "10.0.0.53, 127.0.0.1:5353, [FD00::53]:5353, fd00::1" });
+  expect(dnsServers).toEqual(["10.0.0.53", "127.0.0.1:5353", "[fd00::53]:5353", "fd00::1"]);
+  for (const wrong of ["dns.example", "10.0.0.53:0", "10.0.0.53:65536", "[10.0.0.53"]) {
+    expect(await problems({ KEYSWAP_DNS_SERVERS: wrong })).toEqual([
+      `KEYSWAP_DNS_SERVERS "${wrong}" is not an IP address, with or without a port`,
+    ]);
+  }
+});
