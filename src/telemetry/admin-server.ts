@@ -1,7 +1,10 @@
 // The admin listener: `/healthz` (the process turns its loop), `/readyz` (it can do its work) and `/metrics`.
 
-import { createServer, type Server, type ServerResponse } from "node:http";
+import type { Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+
+// Not imported: an import reads all of a built-in's exports, and `WebSocket` among these loads Node's whole fetch (15 MB).
+const { createServer } = process.getBuiltinModule("node:http");
 
 export interface Readiness {
   readonly ready: boolean;
