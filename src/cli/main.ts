@@ -26,6 +26,7 @@ const entries: readonly CommandEntry[] = [
     summary: "Create, list, show and delete sandboxes; mount secrets",
     load: () => import("./sandbox.ts"),
   },
+  { name: "doctor", summary: "Check this machine, each runtime by a real request", load: () => import("./doctor.ts") },
   { name: "ca", summary: "Print the CA's certificate; share the CA between proxies", load: () => import("./ca.ts") },
 ];
 

@@ -24,6 +24,6 @@ export function printFields(cli: Cli, fields: readonly (readonly [string, string
 }
 
 /** Names and descriptions come from others: no escape sequence may reach the terminal. */
-function clean(text: string): string {
+export function clean(text: string): string {
   return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, "?");
 }

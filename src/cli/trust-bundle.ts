@@ -1,9 +1,10 @@
 // What a command's programs have to trust: files with keyswap's CA alone for the variables that add to a program's
-// roots, with the usual roots and the CA for those that replace them, and the latter as a store that the JVM reads.
+// roots, with the usual roots and the CA for those that replace them, and the latter as a store that the JVM reads. Programs
+// that have no variable for it get a configuration file: wget, PHP.
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { getCACertificates } from "node:tls";
 import { encodeTrustStore } from "../tls/trust-store.ts";
 
@@ -55,6 +56,14 @@ export function makeTrustBundle(caPem: string, before: Environment): TrustBundle
   const env: Record<string, string> = {};
   for (const name of addingVariables) env[name] = adding;
   for (const name of replacingVariables) env[name] = replacing;
+  env.WGETRC = write(
+    "wgetrc",
+    `${readText(before.WGETRC ?? join(before.HOME ?? "", ".wgetrc"))}ca_certificate = ${replacing}\n`,
+  );
+  mkdirSync(join(folder, "php"));
+  write("php/keyswap.ini", `curl.cainfo = "${replacing}"\nopenssl.cafile = "${replacing}"\n`);
+  // An empty entry stands for the folder that PHP was built with.
+  env.PHP_INI_SCAN_DIR = `${before.PHP_INI_SCAN_DIR ?? ""}${delimiter}${join(folder, "php")}`;
   return { env, javaTrustStore, [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
@@ -72,13 +81,17 @@ function namedBefore(before: Environment, names: readonly string[]): readonly st
   return names.flatMap((name) => {
     const path = before[name];
     if (path === undefined || path === "") return [];
-    try {
-      return readCertificates(readFileSync(path, "utf8"));
-    } catch {
-      // Programs that are pointed at a missing file have their own ways; here it has nothing to add.
-      return [];
-    }
+    return readCertificates(readText(path));
   });
+}
+
+/** Ends with a line's end; empty where there is no such file: programs that are pointed at one have their own ways. */
+function readText(path: string): string {
+  try {
+    return `${readFileSync(path, "utf8")}\n`;
+  } catch {
+    return "";
+  }
 }
 
 function readCertificates(pem: string): readonly string[] {

@@ -87,3 +87,20 @@ test("a mount is ENV=NAME, or one word for both; anything else is refused withou
     expect(() => parseMount(text)).toThrow(/^a secret is given as ENV=NAME/);
   }
 });
+
+test("wget and PHP get the roots by a configuration file, beside what they had", () => {
+  const folder = mkdtempSync(join(tmpdir(), "keyswap-home-"));
+  try {
+    writeFileSync(join(folder, ".wgetrc"), "tries = 3");
+    using bundle = makeTrustBundle(makePki().caPem, { HOME: folder, PHP_INI_SCAN_DIR: "/own" });
+    const roots = bundle.env.SSL_CERT_FILE;
+    expect(readFileSync(bundle.env.WGETRC!, "utf8")).toBe(`tries = 3\nca_certificate = ${roots}\n`);
+    const [own, added] = bundle.env.PHP_INI_SCAN_DIR!.split(":");
+    expect(own).toBe("/own");
+    expect(readFileSync(join(added!, "keyswap.ini"), "utf8")).toBe(
+      `curl.cainfo = "${roots}"\nopenssl.cafile = "${roots}"\n`,
+    );
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});

@@ -1,0 +1,138 @@
+// Doctor's checks of this machine and of the configuration.
+
+import { X509Certificate } from "node:crypto";
+import { accessSync, constants, existsSync, readFileSync, statSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { connect } from "node:tls";
+import type { Config } from "../config/settings.ts";
+import { variableName } from "../config/settings.ts";
+import { formatAddress } from "./address.ts";
+import { findRunningApi } from "./api-access.ts";
+import { ApiClient, type JsonObject } from "./api-client.ts";
+import { codeOf } from "./data-folder.ts";
+import type { Finding } from "./finding.ts";
+import { listSecrets } from "./secret-list.ts";
+
+const DAY_MS = 86_400_000;
+/** A CA is said to be near its end this long before. */
+const WARNING_MS = 30 * DAY_MS;
+
+export function checkDataFolder({ dataDir }: Config): Finding {
+  const subject = "data folder";
+  if (!existsSync(dataDir)) return { subject, state: "note", detail: `${dataDir} is made by the first start` };
+  try {
+    accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK);
+    return { subject, state: "ok", detail: dataDir };
+  } catch (error) {
+    const advice = `Give it to the user that runs keyswap, or set ${variableName("dataDir")}.`;
+    return { subject, state: "failed", detail: `${dataDir} cannot be written (${codeOf(error)})`, advice };
+  }
+}
+
+export function checkAuthority({ certsDir }: Config, now: number): readonly Finding[] {
+  const [path, keyPath] = [join(certsDir, "ca.pem"), join(certsDir, "ca-key.pem")];
+  const subject = "CA";
+  if (!existsSync(path)) return [{ subject, state: "note", detail: `${path} is made by the first start` }];
+  let certificate: X509Certificate;
+  try {
+    certificate = new X509Certificate(readFileSync(path));
+  } catch (error) {
+    const detail = `${path} cannot be read (${codeOf(error)})`;
+    return [{ subject, state: "failed", detail, advice: "Put the certificate back from a backup." }];
+  }
+  const [from, to] = [certificate.validFromDate.getTime(), certificate.validToDate.getTime()];
+  const clock: Finding =
+    now < from
+      ? {
+          subject: "clock",
+          state: "failed",
+          detail: `it says ${new Date(now).toISOString()}, before the CA was made`,
+          advice: "Set the clock: nothing that keyswap signs is valid for programs with this time.",
+        }
+      : { subject: "clock", state: "ok", detail: new Date(now).toISOString() };
+  const findings: Finding[] = [clock];
+  const end = certificate.validToDate.toISOString().slice(0, 10);
+  if (now > to)
+    findings.push({ subject, state: "failed", detail: `${path} expired on ${end}`, advice: "Make a new one." });
+  else if (now > to - WARNING_MS) findings.push({ subject, state: "note", detail: `${path} expires soon: on ${end}` });
+  else findings.push({ subject, state: "ok", detail: `${path}, valid until ${end}` });
+  if (existsSync(keyPath) && (statSync(keyPath).mode & 0o077) !== 0) {
+    const detail = `${keyPath} can be read by other users`;
+    findings.push({ subject: "CA key", state: "failed", detail, advice: `chmod 600 ${keyPath}` });
+  }
+  return findings;
+}
+
+/** Whether a keyswap runs and answers; where none runs, whether its ports are free. */
+export async function checkService(
+  config: Config,
+): Promise<{ findings: readonly Finding[]; secrets: readonly JsonObject[] }> {
+  const running = await findRunningApi(config);
+  if (running === undefined) {
+    const keys = ["proxyListen", "apiListen", "adminListen", "tlsListen", "httpListen"] as const;
+    const given = keys.flatMap((key) => (config[key] === undefined ? [] : [{ key, address: config[key] }]));
+    const findings = await Promise.all(
+      given.map(async ({ key, address }): Promise<Finding> => {
+        const subject = `port ${formatAddress(address)}`;
+        const fault = await tryListen(address);
+        if (fault === undefined) return { subject, state: "ok", detail: "free" };
+        return { subject, state: "failed", detail: `cannot be taken (${fault})`, advice: `Set ${variableName(key)}.` };
+      }),
+    );
+    return { findings: [{ subject: "keyswap", state: "note", detail: "none is running" }, ...findings], secrets: [] };
+  }
+  const client = new ApiClient(running.url, running.key);
+  try {
+    const secrets = await listSecrets(client);
+    const detail = `${running.url} answers, ${secrets.length} secret${secrets.length === 1 ? "" : "s"}`;
+    return { findings: [{ subject: "Secret API", state: "ok", detail }], secrets };
+  } catch (error) {
+    const detail = error instanceof Error ? error.message : "no answer";
+    const advice = `Check ${variableName("secretApiUrl")} and ${variableName("apiKey")}.`;
+    return { findings: [{ subject: "Secret API", state: "failed", detail, advice }], secrets: [] };
+  } finally {
+    client.close();
+  }
+}
+
+function tryListen(address: { readonly host: string; readonly port: number }): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.on("error", (error) => resolve(codeOf(error)));
+    server.listen(address.port, address.host, () => server.close(() => resolve(undefined)));
+  });
+}
+
+const MAX_HOSTS = 5;
+const REACH_TIMEOUT_MS = 5_000;
+
+/** Whether hosts that secrets are for can be reached from here, directly, with a certificate that this machine trusts. */
+export async function checkHosts(config: Config, secrets: readonly JsonObject[]): Promise<readonly Finding[]> {
+  const subject = "upstream";
+  if (config.upstreamProxy !== undefined) return [{ subject, state: "skipped", detail: "a parent proxy is set" }];
+  const named = secrets.flatMap(({ hosts }) => (Array.isArray(hosts) ? hosts.map(String) : []));
+  const hosts = [...new Set(named)].filter((host) => !host.startsWith("*.")).slice(0, MAX_HOSTS);
+  if (hosts.length === 0) return [{ subject, state: "skipped", detail: "no secret names a host to try" }];
+  const extra = config.upstreamCa === undefined ? undefined : readFileSync(config.upstreamCa, "utf8");
+  return Promise.all(
+    hosts.map(async (host): Promise<Finding> => {
+      const fault = await tryConnect(host, extra);
+      if (fault === undefined) return { subject: `upstream ${host}`, state: "ok", detail: "TLS to port 443" };
+      return { subject: `upstream ${host}`, state: "note", detail: `not reached from here (${fault})` };
+    }),
+  );
+}
+
+function tryConnect(host: string, extraCa: string | undefined): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port: 443, servername: host, ...(extraCa === undefined ? {} : { ca: extraCa }) });
+    const end = (fault?: string) => {
+      socket.destroy();
+      resolve(fault);
+    };
+    socket.setTimeout(REACH_TIMEOUT_MS, () => end(`no answer in ${REACH_TIMEOUT_MS / 1000} s`));
+    socket.on("error", (error) => end(codeOf(error)));
+    socket.on("secureConnect", () => end());
+  });
+}

@@ -1,0 +1,38 @@
+// The keyswap that a command's sandbox goes through: the one that is configured or runs on the data folder, else a private
+// one.
+
+import type { Config } from "../config/settings.ts";
+import { findRunningApi } from "./api-access.ts";
+import { ApiClient } from "./api-client.ts";
+import { composeStart } from "./compose.ts";
+import { DataFolder } from "./data-folder.ts";
+
+export interface Gateway extends AsyncDisposable {
+  readonly client: ApiClient;
+}
+
+/** The keyswap that is configured or runs here; else a private one, which ends with the command. */
+export async function openGateway(config: Config): Promise<Gateway> {
+  const running = await findRunningApi(config);
+  if (running !== undefined) {
+    const client = new ApiClient(running.url, running.key, running.extraCa);
+    return { client, [Symbol.asyncDispose]: async () => client.close() };
+  }
+  const { createLogging } = await import("../telemetry/logger.ts");
+  const logging = createLogging({ level: config.logLevel });
+  const service = await composeStart(config, logging.logger, { shared: false });
+  service.failed.catch((error: unknown) => logging.logger.error({ err: error }, "the private keyswap failed"));
+  // composeStart has made the key where there was none, and has an API.
+  const client = new ApiClient(
+    service.addresses.api!,
+    config.apiKey ?? DataFolder.open(config.dataDir).openKey("api-key"),
+  );
+  return {
+    client,
+    [Symbol.asyncDispose]: async () => {
+      client.close();
+      await service.close(0);
+      await logging.flush();
+    },
+  };
+}
