@@ -25,7 +25,10 @@ test("a sound machine: every check is told, and a real request brings the secret
   expect(findings.map(({ subject }) => subject)).toEqual(
     expect.arrayContaining(["configuration", "data folder", "CA", "keyswap", "upstream", "curl"]),
   );
-  expect(findings.find(({ subject }) => subject === "curl")).toMatchObject({ state: "ok", detail: expect.stringMatching(/^curl \d/) });
+  expect(findings.find(({ subject }) => subject === "curl")).toMatchObject({
+    state: "ok",
+    detail: expect.stringMatching(/^curl \d/),
+  });
 });
 
 const found = ["wget", "php", "ruby", "git"].filter((command) => {
