@@ -8,6 +8,7 @@ import type { Store } from "../core/store.ts";
 const EXPIRY_MS = 500;
 const PRUNE_MS = 60_000;
 const EXPIRED_PER_WRITE = 100;
+const KEPT_PROXIES_MS = 3_600_000;
 /** A proxy that was away for longer than this many changes starts anew. */
 export const KEPT_CHANGES = 10_000;
 export const DEFAULT_AUDIT_RETENTION_MS = 90 * 24 * 3_600_000;
@@ -51,6 +52,7 @@ export class Maintenance {
       this.#prunedAt = now;
       await this.#store.changes.prune(KEPT_CHANGES);
       await this.#store.audit.prune(now - this.#auditRetentionMs);
+      await this.#store.proxies.prune(now - KEPT_PROXIES_MS);
     } catch (error) {
       // The next turn tries again; requests meet the same fault and say so. One line for each outage.
       if (!this.#failing) this.#logger.warn({ err: error }, "maintenance of the store failed");

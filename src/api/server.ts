@@ -23,6 +23,7 @@ import { DEFAULT_AUDIT_RETENTION_MS, Maintenance } from "./maintenance.ts";
 import { openApiRoutes } from "./openapi.ts";
 import { organizationRoutes } from "./organization-routes.ts";
 import { errorBody, Problem, problemOf } from "./problem.ts";
+import { proxyRoutes } from "./proxy-routes.ts";
 import { publicRoutes } from "./public-routes.ts";
 import { ResolveAudit } from "./resolve-audit.ts";
 import { type AnyRoute, register } from "./route.ts";
@@ -107,6 +108,7 @@ export async function createSecretApi(options: SecretApiOptions): Promise<Secret
       ...(options.random === undefined ? {} : { random: options.random }),
     }),
     ...egressRoutes(store, clock, audit),
+    ...proxyRoutes(store, clock, options.caCertificate),
     streams.route,
     ...apiKeyRoutes(store, clock, options.random),
     ...organizationRoutes(store.organizations),

@@ -1,6 +1,8 @@
 // The proxy with all it stands on: grants from a Secret API, the dialler, the CA's leaves and the audit log.
 
+import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { createSecureContext, type SecureContext } from "node:tls";
 import { type Config, variableName } from "../config/settings.ts";
 import { CidrSet } from "../core/authority/ip.ts";
@@ -12,6 +14,7 @@ import { ParentProxy } from "../proxy/parent-proxy.ts";
 import { type ProxyAddresses, ProxyServer } from "../proxy/server.ts";
 import { SecretApiClient } from "../secrets/client.ts";
 import { GrantCache } from "../secrets/grant-cache.ts";
+import { Heartbeat } from "../secrets/heartbeat.ts";
 import type { Readiness } from "../telemetry/admin-server.ts";
 import { type AuditLog, openAuditLog } from "../telemetry/audit-log.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -19,6 +22,7 @@ import type { Metrics } from "../telemetry/metrics.ts";
 import { CertificateAuthority } from "../tls/authority.ts";
 import { LeafCache } from "../tls/leaf-cache.ts";
 import { formatAddress, parseAddress } from "./address.ts";
+import { judgeReadiness, lastHeardAt } from "./readiness.ts";
 import { readSecretApiCa } from "./secret-api-ca.ts";
 import type { Assembly } from "./service.ts";
 import { startStep } from "./start-failure.ts";
@@ -66,6 +70,15 @@ export async function openProxyPart(assembly: Assembly, options: ProxyPartOption
     return grants.close();
   });
   grants.start();
+  const heartbeat = new Heartbeat({
+    client,
+    cache: grants,
+    id: randomUUID(),
+    name: hostname(),
+    caFingerprint: () => ca.fingerprint,
+    clock,
+  });
+  stack.defer(() => heartbeat.close());
   const audit = await openAudit(config, logger);
   stack.defer(() => audit.close());
   const parent = await startStep("the parent proxy", variableName("upstreamProxy"), () => parentProxy(config));
@@ -97,7 +110,8 @@ export async function openProxyPart(assembly: Assembly, options: ProxyPartOption
     connections: () => server.counts,
     pool: () => server.poolCounts,
     grants: () => {
-      const { hits, misses, sandboxes, stream, apiFailure, heardAt } = grants.state;
+      const { hits, misses, sandboxes, stream, apiFailure } = grants.state;
+      const heardAt = lastHeardAt({ grants, heartbeat });
       const unheardMs = heardAt === undefined ? undefined : Math.max(0, clock() - heardAt);
       return { hits, misses, sandboxes, isLive: stream === "live", isFailing: apiFailure !== undefined, unheardMs };
     },
@@ -115,12 +129,9 @@ export async function openProxyPart(assembly: Assembly, options: ProxyPartOption
   const dns = await openDns(assembly, config, logger);
   const readiness = async (): Promise<Readiness> => {
     if (isDraining) return { ready: false, reason: "draining" };
-    const { apiFailure } = grants.state;
-    if (apiFailure !== undefined) return { ready: false, reason: `the Secret API does not answer: ${apiFailure}` };
-    if (config.sandboxId === undefined) return { ready: true };
-    const answer = await grants.get(config.sandboxId);
-    if (answer.kind === "grants") return { ready: true };
-    return { ready: false, reason: answer.kind === "unavailable" ? answer.detail : "the fixed sandbox is not known" };
+    const { sandboxId } = config;
+    const [caFingerprint, staleMs] = [() => ca.fingerprint, () => maxStaleMs];
+    return judgeReadiness({ grants, heartbeat, caFingerprint, sandboxId, maxStaleMs: staleMs, clock });
   };
   return { addresses: { ...addresses, ...dns }, readiness };
 }

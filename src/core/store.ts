@@ -357,6 +357,34 @@ export interface AuditStore {
   prune(time: number): Promise<number>;
 }
 
+/** What a proxy last said of itself. */
+export interface ProxyReport {
+  /** Of its process; unique within the organization. */
+  readonly id: string;
+  /** Null: it serves all organizations. */
+  readonly organizationId: string | null;
+  /** For people. */
+  readonly name: string;
+  readonly caFingerprint: string | null;
+  /** Every change up to this version was heard; null: changes are not heard now. */
+  readonly heardVersion: number | null;
+  /** Versions of the grants that it holds, by sandbox id. */
+  readonly grants: Readonly<Record<string, string>>;
+  /** The grants are all that it holds. */
+  readonly isComplete: boolean;
+  readonly seenAt: number;
+}
+
+export interface ProxyStore {
+  /** In the place of what the proxy said before. */
+  report(report: ProxyReport): Promise<void>;
+  leave(organizationId: string | null, id: string): Promise<void>;
+  /** Those that serve the organization and were heard at `since` or later. */
+  list(organizationId: string, since: number): Promise<readonly ProxyReport[]>;
+  /** Forgets those that were not heard since `time`; returns how many. */
+  prune(time: number): Promise<number>;
+}
+
 export interface Store {
   readonly kind: "sqlite" | "postgres";
   readonly secrets: SecretStore;
@@ -366,6 +394,7 @@ export interface Store {
   readonly organizations: OrganizationStore;
   readonly apiKeys: ApiKeyStore;
   readonly audit: AuditStore;
+  readonly proxies: ProxyStore;
   /** One cheap question to the database; rejects where it cannot answer. */
   check(): Promise<void>;
   /** Seals all values under the current master key, online; tells which keys are needed no more. */

@@ -12,6 +12,7 @@ import {
   isNotFoundAnswer,
   type Parsed,
   parseEgressAnswer,
+  parseReportAnswer,
   parseResolveAnswer,
   parseSourcesAnswer,
   type SourceEntry,
@@ -50,6 +51,27 @@ export type ApiAnswer<T> =
   | { readonly kind: "not-modified" }
   | { readonly kind: "absent" }
   | Failure;
+
+/** What a proxy says of itself. */
+export interface ProxyReport {
+  readonly id: string;
+  readonly name: string;
+  /** SHA-256 in lower-case hex. */
+  readonly caFingerprint: string;
+  /** Everything up to this version of the changes was heard; null while they are not. */
+  readonly heardVersion: string | null;
+  /** Versions of the grants it holds, by sandbox id. */
+  readonly grants: Readonly<Record<string, string>>;
+  /** The grants are all that it holds. */
+  readonly isComplete: boolean;
+  /** The proxy ends. */
+  readonly isLeaving?: true;
+}
+
+export interface ReportAnswer {
+  /** Of the CA that sandboxes are told to trust; undefined where they are told none. */
+  readonly caFingerprint: string | undefined;
+}
 
 export type ChangesAnswer =
   | { readonly kind: "open"; readonly chunks: AsyncIterable<Uint8Array>; close(): void }
@@ -99,6 +121,13 @@ export class SecretApiClient {
   async fetchSources(etag?: string): Promise<ApiAnswer<readonly SourceEntry[]>> {
     if (this.#form === "daytona") return { kind: "absent" };
     return readReply(await this.#transport.get("/egress/sources", etag), etag, parseSourcesAnswer);
+  }
+
+  /** Tells what this proxy holds; "absent" where the API takes no reports. Never rejects. */
+  async report(report: ProxyReport): Promise<ApiAnswer<ReportAnswer>> {
+    if (this.#form === "daytona") return { kind: "absent" };
+    const reply = await this.#transport.post("/egress/proxies", JSON.stringify(report));
+    return readReply(reply, undefined, parseReportAnswer);
   }
 
   /** Opens the change stream; "absent" where the API has none. `signal` ends the opening. Never rejects; `chunks` may throw. */

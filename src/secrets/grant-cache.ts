@@ -156,6 +156,17 @@ export class GrantCache implements GrantSource {
     };
   }
 
+  /** Versions of the grants that are held, by sandbox id: at most `max`, those that were used last. */
+  held(max: number): Readonly<Record<string, string>> {
+    const versions: Record<string, string> = {};
+    let count = 0;
+    for (const [sandboxId, entry] of this.#entries.entries()) {
+      if (count++ >= max) break;
+      if (entry.version !== undefined) versions[sandboxId] = entry.version;
+    }
+    return versions;
+  }
+
   get(sandboxId: string): GrantsAnswer | Promise<GrantsAnswer> {
     const entry = this.#entries.get(sandboxId, touch);
     const answer = entry === undefined ? this.#getStranger(sandboxId) : entry.get(this.#clock());

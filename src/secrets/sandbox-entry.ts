@@ -54,6 +54,11 @@ export class SandboxEntry {
     });
   }
 
+  /** Of the grants that are held, if any are. */
+  get version(): string | undefined {
+    return this.#isGone ? undefined : this.#grants?.version;
+  }
+
   /** The hot path: on a hit the same object each time. */
   get(now: number): GrantsAnswer | Promise<GrantsAnswer> {
     if (now >= this.retired.expiresAt) this.#forgetRetired(now);

@@ -71,11 +71,22 @@ export class ApiTransport {
   }
 
   /** A GET with a deadline. `path` is under the base URL, encoded. Never rejects. */
-  async get(path: string, etag?: string): Promise<Reply> {
+  get(path: string, etag?: string): Promise<Reply> {
+    const headers = { accept: "application/json", ...(etag === undefined ? {} : { "if-none-match": etag }) };
+    return this.#inTime((signal) => this.#send({ ...this.#request(path, headers), signal }));
+  }
+
+  /** A POST of JSON with a deadline. `path` is under the base URL, encoded. Never rejects. */
+  post(path: string, body: string): Promise<Reply> {
+    const headers = { accept: "application/json", "content-type": "application/json" };
+    return this.#inTime((signal) => this.#send({ ...this.#request(path, headers), method: "POST", body, signal }));
+  }
+
+  async #inTime(exchange: (signal: AbortSignal) => Promise<Reply>): Promise<Reply> {
     const controller = new AbortController();
     const timer = setTimeout(() => controller.abort(), this.#options.requestTimeoutMs);
     try {
-      return await this.#exchange(path, etag, controller.signal);
+      return await exchange(controller.signal);
     } catch (error) {
       if (controller.signal.aborted) {
         return { kind: "unreachable", detail: `no answer within ${this.#options.requestTimeoutMs} ms` };
@@ -132,12 +143,10 @@ export class ApiTransport {
     await Promise.all([this.#pool.destroy(), ...streams.map((client) => client.destroy())]);
   }
 
-  async #exchange(path: string, etag: string | undefined, signal: AbortSignal): Promise<Reply> {
-    const headers = { accept: "application/json", ...(etag === undefined ? {} : { "if-none-match": etag }) };
-    const options = { ...this.#request(path, headers), signal };
+  async #send(options: Dispatcher.RequestOptions & { readonly signal: AbortSignal }): Promise<Reply> {
     const answer = await request.call(this.#pool, options).catch((error: unknown) => {
-      // Nothing was answered, and a GET may be repeated.
-      if (!signal.aborted && staleSocketCodes.has(codeOf(error))) return request.call(this.#pool, options);
+      // Nothing was answered, and what is sent here may be repeated.
+      if (!options.signal.aborted && staleSocketCodes.has(codeOf(error))) return request.call(this.#pool, options);
       throw error;
     });
     const body = await readBody(answer.body, this.#options.maxAnswerBytes);

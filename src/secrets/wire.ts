@@ -97,6 +97,7 @@ const egressAnswer = z.object({
 });
 
 const sourcesAnswer = z.object({ version, sources: z.array(z.object({ cidr, sandboxId })) });
+const reportAnswer = z.object({ caFingerprint: z.string().max(128).nullable() });
 const notFoundAnswer = z.object({ statusCode: z.literal(404) });
 
 const positionMessage = z.object({ version });
@@ -153,6 +154,14 @@ export function parseResolveAnswer(body: Buffer, id: string, versionOfBody: stri
       egress: { allow: [], deny: [] },
     },
   );
+}
+
+/** The answer of `POST /egress/proxies`. */
+export function parseReportAnswer(body: Buffer): Parsed<{ readonly caFingerprint: string | undefined }> {
+  const read = parseJson(body, reportAnswer);
+  return read.kind === "malformed"
+    ? read
+    : { kind: "parsed", value: { caFingerprint: read.value.caFingerprint ?? undefined } };
 }
 
 /** The answer of `GET /egress/sources`. */

@@ -21,6 +21,7 @@ import { type MasterKey, parseMasterKeys } from "./envelope.ts";
 import { KeyRing } from "./key-ring.ts";
 import { OrganizationTable } from "./organization-table.ts";
 import type { PostgresDatabase } from "./postgres.ts";
+import { ProxyTable } from "./proxy-table.ts";
 import { rotateMasterKey } from "./rotation.ts";
 import { SandboxTable } from "./sandbox-table.ts";
 import { SecretTable } from "./secret-table.ts";
@@ -78,6 +79,7 @@ async function assemble(
     organizations,
     apiKeys: new ApiKeyTable(sql, clock),
     audit: new AuditTable(sql),
+    proxies: new ProxyTable(sql),
     check: async () => {
       await changes.version();
     },

@@ -64,6 +64,12 @@ export const migrations: readonly (readonly string[])[] = [
     "CREATE INDEX audit_target ON audit (target_id, id)",
     "CREATE INDEX audit_time ON audit (time)",
   ],
+  [
+    `CREATE TABLE proxies (
+      id {text} PRIMARY KEY, organization_id {text}, name {text} NOT NULL, seen_at BIGINT NOT NULL,
+      state {text} NOT NULL)`,
+    "CREATE INDEX proxies_seen ON proxies (seen_at)",
+  ],
 ];
 
 export interface MigrationStep {

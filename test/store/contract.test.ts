@@ -612,6 +612,32 @@ function contract(implementation: Implementation): void {
     });
   });
 
+  it("keeps what proxies say of themselves: the last word counts, and each organization has its own", async () => {
+    const report = {
+      id: "p",
+      organizationId: null,
+      name: "gateway-1",
+      caFingerprint: "ab".repeat(32),
+      heardVersion: 7,
+      grants: { box: "5" },
+      isComplete: true,
+      seenAt: 1000,
+    };
+    await store.proxies.report(report);
+    const later = { ...report, heardVersion: null, grants: {}, isComplete: false, seenAt: 2000 };
+    await store.proxies.report(later);
+    const own = { ...report, organizationId, name: "another", seenAt: 3000 };
+    await store.proxies.report(own);
+    expect(await store.proxies.list(organizationId, 0)).toEqual([own, later]);
+    expect(await store.proxies.list(organizationId, 2500)).toEqual([own]);
+    expect(await store.proxies.list(randomUUID(), 0)).toEqual([later]);
+    expect(await store.proxies.prune(2500)).toBe(1);
+    await store.proxies.leave(null, "p");
+    expect(await store.proxies.list(organizationId, 0)).toEqual([own]);
+    await store.proxies.leave(organizationId, "p");
+    expect(await store.proxies.list(organizationId, 0)).toEqual([]);
+  });
+
   it("opens again with everything in it, and its default organization", async () => {
     const created = await createSecret("LASTING", "v");
     const again = await place.open(keys);

@@ -1,0 +1,103 @@
+// Which proxies are ready for a sandbox, by what the proxies themselves report: the real API, real grant caches.
+
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { SecretApiClient } from "../../src/secrets/client.ts";
+import { GrantCache } from "../../src/secrets/grant-cache.ts";
+import { Heartbeat } from "../../src/secrets/heartbeat.ts";
+import { makeAuthority } from "../../src/tls/authority.ts";
+import { startSecretApi, type TestApi } from "../support/secret-api.ts";
+
+const { certificate } = makeAuthority(Date.now());
+let api: TestApi;
+let now = Date.now();
+const closing: (() => Promise<void>)[] = [];
+
+beforeEach(async () => {
+  now = Date.now();
+  api = await startSecretApi({ caCertificate: () => certificate, clock: () => now });
+});
+afterEach(async () => {
+  for (const close of closing.splice(0).toReversed()) await close();
+  await api.close();
+});
+
+function startProxy(name: string, { isPushed = true } = {}): { cache: GrantCache; heartbeat: Heartbeat } {
+  const client = new SecretApiClient({ url: api.url, key: api.proxyKey });
+  const cache = new GrantCache({ client });
+  if (isPushed) cache.start();
+  const heartbeat = new Heartbeat({ client, cache, id: `id-of-${name}`, name, caFingerprint: () => "ab".repeat(32) });
+  closing.push(async () => {
+    await heartbeat.close();
+    await cache.close();
+    await client.close();
+  });
+  return { cache, heartbeat };
+}
+
+async function makeSandbox(): Promise<string> {
+  return (await api.call("POST", "/sandbox", { secrets: [] })).body.id;
+}
+
+const readiness = async (id: string) => (await api.call("GET", `/sandbox/${id}/ready`)).body;
+const states = async (id: string) =>
+  (await readiness(id)).proxies.map(({ name, state }: Record<string, string>) => `${name} ${state}`);
+
+test("no proxy, not ready; with one that hears changes it is, and the version shows once grants are loaded", async () => {
+  const id = await makeSandbox();
+  expect(await readiness(id)).toMatchObject({ sandboxId: id, ready: false, proxies: [] });
+  const { cache } = startProxy("one");
+  await expect.poll(() => states(id), { timeout: 10_000 }).toEqual(["one on-demand"]);
+  expect((await readiness(id)).ready).toBe(true);
+  await cache.get(id);
+  await expect.poll(() => states(id), { timeout: 10_000 }).toEqual(["one loaded"]);
+  const { version, proxies } = await readiness(id);
+  expect(proxies[0].version).toBe(version);
+});
+
+test("a proxy that does not hear of changes is behind after one, until it has asked again", async () => {
+  const id = await makeSandbox();
+  const { cache } = startProxy("polling", { isPushed: false });
+  await cache.get(id);
+  await expect.poll(() => states(id), { timeout: 10_000 }).toEqual(["polling loaded"]);
+  await api.call("PATCH", `/sandbox/${id}`, { sources: ["10.9.8.7/32"] });
+  expect(await readiness(id)).toMatchObject({ ready: false, proxies: [{ state: "behind" }] });
+  await cache.refresh(id, "unknown-key");
+  await expect.poll(() => states(id), { timeout: 10_000 }).toEqual(["polling loaded"]);
+});
+
+test("a proxy that ends is waited for no longer; one that fell silent only for a while", async () => {
+  const id = await makeSandbox();
+  const { heartbeat } = startProxy("leaving");
+  startProxy("silent");
+  await expect.poll(() => states(id), { timeout: 10_000 }).toHaveLength(2);
+  await heartbeat.close();
+  expect(await states(id)).toEqual(["silent on-demand"]);
+  now += 40_000;
+  expect(await states(id)).toEqual([]);
+});
+
+test("the proxy learns which CA sandboxes are told to trust", async () => {
+  const { heartbeat } = startProxy("one");
+  await heartbeat.tried();
+  expect(heartbeat.state).toEqual({ kind: "heard" });
+  expect(heartbeat.apiCaFingerprint).toMatch(/^[0-9a-f]{64}$/);
+});
+
+describe("access", () => {
+  test("only what resolves may report, only what manages sandboxes may ask", async () => {
+    const report = { id: "p", name: "p", caFingerprint: null, heardVersion: null, grants: {}, isComplete: true };
+    expect((await api.call("POST", "/egress/proxies", report)).status).toBe(403);
+    expect((await api.call("POST", "/egress/proxies", report, { key: api.proxyKey })).status).toBe(200);
+    const id = await makeSandbox();
+    expect((await api.call("GET", `/sandbox/${id}/ready`, undefined, { key: api.proxyKey })).status).toBe(403);
+    expect((await api.call("GET", "/sandbox/nobody/ready")).status).toBe(404);
+  });
+
+  test("a report beyond the bounds is refused", async () => {
+    const grants = Object.fromEntries(Array.from({ length: 1001 }, (_, at) => [`s${at}`, "1"]));
+    const report = { id: "p", name: "p", caFingerprint: null, heardVersion: null, grants, isComplete: true };
+    expect((await api.call("POST", "/egress/proxies", report, { key: api.proxyKey })).status).toBe(400);
+    const odd = { ...report, grants: {}, id: "../x" };
+    expect((await api.call("POST", "/egress/proxies", odd, { key: api.proxyKey })).status).toBe(400);
+  });
+});

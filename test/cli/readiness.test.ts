@@ -1,0 +1,66 @@
+// `/readyz` of real processes: what makes a proxy not ready, and that it says so.
+
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { makeAuthority } from "../../src/tls/authority.ts";
+import { makeWorkbench, type Workbench } from "../support/workbench.ts";
+
+let bench: Workbench;
+beforeEach(() => {
+  bench = makeWorkbench();
+});
+afterEach(() => bench[Symbol.asyncDispose]());
+
+async function readyz(admin: string): Promise<{ readonly status: number; readonly reason: string | undefined }> {
+  const answer = await fetch(`http://${admin}/readyz`);
+  const { reason } = (await answer.json()) as { reason?: string };
+  return { status: answer.status, reason };
+}
+
+test("a proxy whose CA is not the API's is not ready", async () => {
+  const api = await bench.start(["api"]);
+  const { certificate } = makeAuthority(Date.now());
+  mkdirSync(bench.certsDir, { recursive: true });
+  const otherCerts = join(bench.dataDir, "other-certs");
+  const env = { KEYSWAP_SECRET_API_URL: api.ready.api, KEYSWAP_CERTS_DIR: otherCerts };
+  // What sandboxes are told.
+  writeFileSync(join(bench.certsDir, "ca.pem"), certificate);
+  const proxy = await bench.start(["proxy"], { env });
+  expect(await readyz(proxy.ready.admin)).toEqual({
+    status: 503,
+    reason: expect.stringContaining("give both the same"),
+  });
+});
+
+test("a proxy is ready while the API is away for less than the bound, and not beyond it", async () => {
+  const api = await bench.start(["api"]);
+  const env = { KEYSWAP_SECRET_API_URL: api.ready.api };
+  const patient = await bench.start(["proxy"], { env });
+  const strict = await bench.start(["proxy"], { env: { ...env, KEYSWAP_MAX_STALE_MS: "0" } });
+  expect((await readyz(patient.ready.admin)).status).toBe(200);
+  await api.stop();
+  await expect
+    .poll(() => readyz(strict.ready.admin), { timeout: 20_000 })
+    .toEqual({ status: 503, reason: expect.stringMatching(/^the Secret API has not been heard for \d+ s: /) });
+  expect((await readyz(patient.ready.admin)).status).toBe(200);
+});
+
+test("a proxy that never heard its API is not ready", async () => {
+  const env = { KEYSWAP_SECRET_API_URL: "http://127.0.0.1:9/api", KEYSWAP_PROXY_KEY: "k".repeat(20) };
+  const proxy = await bench.start(["proxy"], { env });
+  expect(await readyz(proxy.ready.admin)).toEqual({
+    status: 503,
+    reason: expect.stringMatching(/^the Secret API was never heard: /),
+  });
+});
+
+test("a proxy whose key the API refuses is not ready", async () => {
+  const api = await bench.start(["api"]);
+  const env = { KEYSWAP_SECRET_API_URL: api.ready.api, KEYSWAP_PROXY_KEY: "wrong".repeat(5) };
+  const proxy = await bench.start(["proxy"], { env });
+  expect(await readyz(proxy.ready.admin)).toEqual({
+    status: 503,
+    reason: expect.stringContaining("refuses the proxy key"),
+  });
+});
