@@ -175,10 +175,7 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
   }
 
   onRewriteFault(fault: RewriteFault): void {
-    this.#owner.onAnswerFault(
-      "upstream-malformed",
-      fault === "too-large" ? "the answer decodes to more than the bound" : "content coding",
-    );
+    this.#owner.onAnswerFault("upstream-malformed", faultDetails[fault]);
   }
 
   // ---- inside
@@ -212,6 +209,12 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
 }
 
 const NONE: readonly string[] = [];
+
+const faultDetails: Readonly<Record<RewriteFault, string>> = {
+  "malformed-coding": "content coding",
+  "too-large": "the answer decodes to more than the bound",
+  "malformed-messages": "messages that cannot be read",
+};
 
 /** Only this proxy may ask for proxy credentials. */
 function withoutChallenge(head: ResponseHead): ResponseHead {

@@ -6,6 +6,7 @@ import type { ContentCoding } from "../core/substitution/codings.ts";
 import type { BodyScrub } from "../core/substitution/response-plan.ts";
 import type { Scrubber, ScrubSession } from "../core/substitution/scrubber.ts";
 import { CodedRewrite } from "./coded-rewrite.ts";
+import { messageCodec } from "./message-codec.ts";
 import { PlainRewrite, type Rewrite, type RewriteListener } from "./rewrite.ts";
 
 /** Decoded to at most so many times its coded size: gzip's own limit is about 1,032. */
@@ -18,7 +19,17 @@ export function makeRewrite(plan: Exclude<BodyPlan, { kind: "untouched" }>, list
 
 /** For an answer's body; the session hears what was found. */
 export function makeScrub(plan: BodyScrub, scrubber: Scrubber, listener: RewriteListener & ScrubSession): Rewrite {
-  const transform = scrubber.body(plan.mode, listener, plan.edges);
+  const messages = ({ coding }: NonNullable<BodyScrub["messages"]>): BodyTransform =>
+    scrubber.messages(listener, {
+      coding,
+      codec: messageCodec,
+      onUnreadable: () => {
+        listener.onRewriteFault("malformed-messages");
+        return false;
+      },
+    });
+  const transform =
+    plan.messages === undefined ? scrubber.body(plan.mode, listener, plan.edges) : messages(plan.messages);
   return make(transform, plan.codings, listener, plan.kind === "streamed" && plan.holdBytes === 0);
 }
 

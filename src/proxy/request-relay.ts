@@ -12,6 +12,7 @@ import { substituteTrailers } from "../core/substitution/head.ts";
 import type { SubstitutionScope } from "../core/substitution/scope.ts";
 import type { BodyLength } from "../core/wire/framing.ts";
 import { makeRewrite } from "./make-rewrite.ts";
+import { messageCodec } from "./message-codec.ts";
 import type { Rewrite, RewriteFault, RewriteListener } from "./rewrite.ts";
 import type { UpstreamStream } from "./upstream.ts";
 
@@ -65,7 +66,10 @@ export class RequestRelay implements RewriteListener {
     this.#plan =
       length === 0
         ? UNTOUCHED
-        : planRequestBody(planned, length === "close" ? "chunked" : length, scope, { bufferBytes });
+        : planRequestBody(planned, length === "close" ? "chunked" : length, scope, {
+            bufferBytes,
+            codec: messageCodec,
+          });
     this.#buffered = this.#plan.kind === "buffered";
     if (this.#plan.kind === "untouched") return;
     this.#rewrite = makeRewrite(this.#plan, this);

@@ -13,8 +13,8 @@ export interface RewriteListener {
   onRewriteFault(fault: RewriteFault): void;
 }
 
-/** The body is not what its Content-Encoding says, or decodes to more than the bound. */
-export type RewriteFault = "malformed-coding" | "too-large";
+/** The body is not what its Content-Encoding says, decodes to more than the bound, or is no readable messages. */
+export type RewriteFault = "malformed-coding" | "too-large" | "malformed-messages";
 
 export interface Rewrite {
   /** Output comes in turns of its own, not within `push`: whoever writes it has to flush. */

@@ -12,7 +12,7 @@ export interface CurlOutcome {
 /** Runs curl to its end. `input` is what it reads from stdin. */
 export function curl(args: readonly string[], input = ""): Promise<CurlOutcome> {
   return new Promise((resolve, reject) => {
-    const env = { PATH: process.env["PATH"] ?? "", HOME: "/nonexistent", LANG: "C.UTF-8" };
+    const env = { PATH: process.env.PATH ?? "", HOME: "/nonexistent", LANG: "C.UTF-8" };
     const child = spawn("curl", ["-q", "-sS", "--max-time", "20", ...args], { env });
     let [body, stderr] = ["", ""];
     child.stdout.setEncoding("utf8").on("data", (part: string) => {

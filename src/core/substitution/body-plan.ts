@@ -9,11 +9,12 @@ import type { NotSubstitutedReason } from "../reasons.ts";
 import { Base64Transform } from "./base64-body.ts";
 import { type BodySyntax, syntaxOf } from "./body-syntax.ts";
 import { type BodyRules, type Locator, type RequestTransform, TextTransform } from "./body-text.ts";
-import { type ContentCoding, parseCodings } from "./codings.ts";
+import { type ContentCoding, parseCodings, parseMessageCoding } from "./codings.ts";
 import { bodyCover, type DigestAlgorithm } from "./digests.ts";
 import type { ValueContext } from "./encodings.ts";
 import { FormLocator } from "./form-locator.ts";
 import { JsonLocator } from "./json-locator.ts";
+import { isMessageType, type MessageCodec, MessageTransform } from "./messages.ts";
 import { MultipartTransform } from "./multipart.ts";
 import type { SubstitutionScope } from "./scope.ts";
 import { ByteSniffer } from "./sniffer.ts";
@@ -21,6 +22,8 @@ import { ByteSniffer } from "./sniffer.ts";
 export interface BodyLimits {
   /** Bodies up to this many bytes may be held in memory. */
   readonly bufferBytes: number;
+  /** Reads compressed messages (gRPC, Connect); without it they pass unread. */
+  readonly codec?: MessageCodec;
 }
 
 export type BodyPlan =
@@ -55,7 +58,8 @@ export function planRequestBody(
   limits: BodyLimits,
 ): BodyPlan {
   if (length === 0) return UNTOUCHED;
-  const syntax = syntaxOf(findField(head.fields, "content-type")?.value);
+  const type = findField(head.fields, "content-type")?.value;
+  const syntax = syntaxOf(type);
   if (syntax.kind === "opaque") return UNTOUCHED;
   const coding = parseCodings(head.fields);
   if (coding.kind === "unreadable") {
@@ -63,27 +67,29 @@ export function planRequestBody(
     return UNTOUCHED;
   }
   const { codings } = coding;
+  const messages = isMessageType(type) ? messageReading(head, scope, limits.codec) : undefined;
   const fits = length !== "chunked" && length <= limits.bufferBytes;
   const cover = bodyCover(head);
   if (cover.kind === "fixed" || (cover.kind === "digests" && !fits)) {
     // What is found is still recorded, but a coded body would have to be decoded for that alone.
     if (codings.length > 0) return UNTOUCHED;
-    return plan("in-place", makeTransform(syntax, scope, { closed: "body-signed" }));
+    return plan("in-place", makeTransform(syntax, scope, { closed: "body-signed", messages }));
   }
   if (fits) {
-    const transform = makeTransform(syntax, scope, {});
+    const transform = makeTransform(syntax, scope, { messages });
     const digests = cover.kind === "digests" ? cover.algorithms : NO_DIGESTS;
     return { kind: "buffered", transform, codings, digests };
   }
   if (codings.length > 0) {
     // Decoding and encoding a long body again costs far more than all else here: only where a value may go into it.
     if (!mayWrite(scope)) return UNTOUCHED;
-    return { kind: "streamed", transform: makeTransform(syntax, scope, {}), codings, digests: NO_DIGESTS };
+    return { kind: "streamed", transform: makeTransform(syntax, scope, { messages }), codings, digests: NO_DIGESTS };
   }
-  if (length !== "chunked" && lengthsAreEqual(syntax, scope)) {
-    return plan("in-place", makeTransform(syntax, scope, { equalLength: true }));
+  // A message that is compressed anew changes its length.
+  if (length !== "chunked" && messages?.coding === undefined && lengthsAreEqual(syntax, scope)) {
+    return plan("in-place", makeTransform(syntax, scope, { equalLength: true, messages }));
   }
-  return plan("streamed", makeTransform(syntax, scope, {}));
+  return plan("streamed", makeTransform(syntax, scope, { messages }));
 }
 
 const NO_DIGESTS: readonly DigestAlgorithm[] = [];
@@ -114,7 +120,22 @@ function lengthsAreEqual(syntax: BodySyntax, scope: SubstitutionScope): boolean 
 /** The contexts that parts of a multipart body may have. */
 const PART_CONTEXTS: readonly ValueContext[] = ["raw", "json", "form", "xml"];
 
+/** How messages with prefixes are read. */
+interface MessageReading {
+  readonly coding: ContentCoding | undefined;
+  readonly codec: MessageCodec;
+}
+
+function messageReading(head: RequestHead, scope: SubstitutionScope, codec: MessageCodec | undefined): MessageReading {
+  const parsed = parseMessageCoding(head.fields);
+  const isRead = codec !== undefined && parsed.kind === "coding" && mayWrite(scope);
+  return { coding: isRead ? parsed.coding : undefined, codec: codec ?? NO_CODEC };
+}
+
+const NO_CODEC: MessageCodec = { decode: () => undefined, encode: (_coding, bytes) => bytes };
+
 interface TransformOptions {
+  readonly messages?: MessageReading | undefined;
   readonly equalLength?: boolean;
   readonly closed?: NotSubstitutedReason;
   /** Inside of a multipart body. */
@@ -124,6 +145,17 @@ interface TransformOptions {
 
 function makeTransform(syntax: BodySyntax, scope: SubstitutionScope, options: TransformOptions): RequestTransform {
   if (syntax.kind === "multipart") return makeMultipart(syntax.boundary, scope, options);
+  const { messages } = options;
+  if (messages !== undefined) {
+    return new MessageTransform({
+      ...messages,
+      makeRewrite: () => makeTransform(syntax, scope, { ...options, messages: undefined }),
+      onUnreadable: (what) => {
+        if (what === "message" && mayWrite(scope)) scope.recordUnread("body", "coding-unreadable");
+        return true;
+      },
+    });
+  }
   const text = syntax.kind === "text" ? syntax : undefined;
   const rules: BodyRules = {
     spelling: text?.spelling ?? "plain",

@@ -37,9 +37,8 @@ const gone = "";
 /** What becomes of a field's value, by key. All remember the last one they saw: a client repeats itself. */
 const narrowings: ReadonlyMap<string, (value: string) => string> = new Map([
   ["accept-encoding", remember((value) => narrowCodings(value, isReadable))],
-  // Messages without a coding cost least to scrub. Every gRPC and Connect server can send them.
-  ["grpc-accept-encoding", remember((value) => narrowCodings(value, isIdentityName))],
-  ["connect-accept-encoding", remember((value) => narrowCodings(value, isIdentityName))],
+  ["grpc-accept-encoding", remember((value) => narrowCodings(value, isReadable))],
+  ["connect-accept-encoding", remember((value) => narrowCodings(value, isReadable))],
   // Shared dictionaries (RFC 9842) and deltas (RFC 3229): an answer made of pieces that the client has already.
   ["available-dictionary", () => gone],
   ["dictionary-id", () => gone],
@@ -50,10 +49,6 @@ const readableNames: ReadonlySet<string> = new Set(["gzip", "x-gzip", "deflate",
 
 function isReadable(name: string): boolean {
   return readableNames.has(name);
-}
-
-function isIdentityName(name: string): boolean {
-  return name === "identity";
 }
 
 /** Keeps the items that are allowed, with their weights; the same string where all are. */

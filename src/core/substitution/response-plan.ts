@@ -6,7 +6,7 @@
 //   length up to the bound             buffered: what holds nothing goes out byte for byte, coded or not
 //   longer, without a coding           in-place: the length stays
 //   coded, or without a length         streamed
-//   compressed gRPC messages           streamed, message by message
+//   gRPC and Connect messages          in-place, message by message; streamed where they are compressed
 //   events and lines                   never buffered: each goes on as it comes
 //
 // Where lengths inside the body count (binary types, gRPC), a form is always overwritten by as many bytes.
@@ -14,6 +14,7 @@
 import { type Field, findField, type ResponseHead } from "../message.ts";
 import { type ContentCoding, parseCodings, parseMessageCoding } from "./codings.ts";
 import { type CutEdges, edgesOf, isBytePart } from "./content-range.ts";
+import { isMessageType } from "./messages.ts";
 import { natureOf } from "./response-nature.ts";
 import type { ScrubMode } from "./scrubber.ts";
 
@@ -37,8 +38,8 @@ export interface BodyScrub {
    * out as they came. 0: someone waits for each event.
    */
   readonly holdBytes: number;
-  /** Single messages are compressed so: Scrubber.messages makes the transform, not Scrubber.body. */
-  readonly messages: ContentCoding | undefined;
+  /** The body is messages with prefixes, compressed so: Scrubber.messages makes the transform, not Scrubber.body. */
+  readonly messages: { readonly coding: ContentCoding | undefined } | undefined;
 }
 
 export type ScrubPlan =
@@ -49,8 +50,6 @@ export type ScrubPlan =
 export interface ScrubLimits {
   /** Bodies up to this many bytes may be held in memory. */
   readonly bufferBytes: number;
-  /** The caller follows `messages` of a plan. Where it does not, such bodies are refused. */
-  readonly readsMessages?: boolean;
 }
 
 const none: ScrubPlan = { kind: "none" };
@@ -69,10 +68,14 @@ export function planResponseBody(
   if (coding.kind === "unreadable" || messageCoding.kind === "unreadable") return refuse;
   const { codings } = coding;
   const type = findField(head.fields, "content-type")?.value;
-  if (messageCoding.coding !== undefined) {
-    if (limits.readsMessages !== true || codings.length > 0 || !isMessages(type)) return refuse;
-    return { ...streamed, mode: "in-place", codings, messages: messageCoding.coding };
+  if (isMessageType(type)) {
+    if (messageCoding.coding !== undefined && codings.length > 0) return refuse;
+    const messages = { coding: messageCoding.coding };
+    // What is compressed anew changes its length.
+    const changesLength = messageCoding.coding !== undefined || codings.length > 0;
+    return changesLength ? { ...streamed, mode: "in-place", codings, messages } : { ...inPlace, codings, messages };
   }
+  if (messageCoding.coding !== undefined) return refuse;
   if (head.status === 206 && isBytePart(head.fields)) {
     return codings.length > 0 ? refuse : { ...inPlace, codings, edges: edgesOf(head.fields) };
   }
@@ -91,11 +94,6 @@ const ordinary = { edges: undefined, holdBytes: 0, messages: undefined };
 const buffered = { kind: "buffered", ...ordinary } as const;
 const streamed = { kind: "streamed", ...ordinary } as const;
 const inPlace = { kind: "in-place", mode: "in-place", ...ordinary } as const;
-
-/** Types whose messages have a prefix of five bytes. gRPC-Web's text form is base64 of them, which is not undone. */
-function isMessages(type: string | undefined): boolean {
-  return /^\s*application\/(?:grpc(?!-web-text)|connect\+)/i.test(type ?? "");
-}
 
 /** RFC 9112 section 6.3. */
 function hasNoBody(method: string, status: number): boolean {

@@ -32,7 +32,7 @@ describe("planResponseBody", () => {
 
 describe("planResponseBody of compressed messages", () => {
   const plan = (fields: Record<string, string>) =>
-    planResponseBody({ method: "POST" }, headOf(fields), "close", { bufferBytes: 1000, readsMessages: true });
+    planResponseBody({ method: "POST" }, headOf(fields), "close", { bufferBytes: 1000 });
 
   it("streams them, one by one", () => {
     for (const type of [
@@ -47,7 +47,7 @@ describe("planResponseBody of compressed messages", () => {
         codings: [],
         edges: undefined,
         holdBytes: 0,
-        messages: "gzip",
+        messages: { coding: "gzip" },
       });
     }
   });
