@@ -26,6 +26,11 @@ const entries: readonly CommandEntry[] = [
     summary: "Create, list, show and delete sandboxes; mount secrets",
     load: () => import("./sandbox.ts"),
   },
+  {
+    name: "explain",
+    summary: "Say whether a request would be substituted, and why not",
+    load: () => import("./explain.ts"),
+  },
   { name: "doctor", summary: "Check this machine, each runtime by a real request", load: () => import("./doctor.ts") },
   { name: "ca", summary: "Print the CA's certificate; share the CA between proxies", load: () => import("./ca.ts") },
 ];
