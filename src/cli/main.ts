@@ -26,6 +26,7 @@ const entries: readonly CommandEntry[] = [
     summary: "Create, list, show and delete sandboxes; mount secrets",
     load: () => import("./sandbox.ts"),
   },
+  { name: "env", summary: "Print secrets' placeholders, or write a .env file", load: () => import("./env.ts") },
   {
     name: "explain",
     summary: "Say whether a request would be substituted, and why not",

@@ -5,6 +5,7 @@
 import type { Command } from "commander";
 import { loadConfig } from "../config/load.ts";
 import { type Cli, newCommand } from "./command.ts";
+import { readEnvFile } from "./env-file.ts";
 import { openGateway } from "./gateway.ts";
 import { openJavaPort } from "./java-port.ts";
 import { parseMount } from "./mount.ts";
@@ -16,6 +17,7 @@ import { makeTrustBundle } from "./trust-bundle.ts";
 
 interface RunOptions extends SandboxRules {
   readonly secret?: readonly string[];
+  readonly envFrom?: readonly string[];
 }
 
 export function define(cli: Cli): Command {
@@ -26,6 +28,7 @@ export function define(cli: Cli): Command {
     "Run a command as a sandbox: it sees placeholders, the hosts see the secrets.",
     [
       "keyswap run --secret OPENAI_API_KEY=OPENAI -- python agent.py",
+      "keyswap run --env-from .env -- npm start",
       "keyswap run --secret GITHUB_TOKEN=GITHUB --host '*.github.com' -- git push",
       "keyswap run --secret TOKEN=API -- sh -c 'curl -H \"Authorization: Bearer $TOKEN\" https://api.example.com/'",
     ],
@@ -35,6 +38,8 @@ export function define(cli: Cli): Command {
     .argument("[args...]", "its arguments")
     .passThroughOptions()
     .option("--secret <env=name>", "a secret and the variable that holds its placeholder; may be repeated", collect)
+    // Not --env-file: Node takes that for its own, wherever it stands on the command line.
+    .option("--env-from <file>", "variables of a .env file; placeholders are mounted; may be repeated", collect)
     .option("--host <pattern>", "the command may reach only this host; may be repeated", collect)
     .option("--on-violation <choice>", "pass or block, for this command")
     .addHelpText(
@@ -44,16 +49,21 @@ export function define(cli: Cli): Command {
     );
   const flags = addSettingFlags(command, (key) => key !== "onViolation");
   return command.action(async (name: string, args: readonly string[], options: RunOptions) => {
-    const mounts = (options.secret ?? []).map(parseMount);
+    const named = (options.secret ?? []).map(parseMount);
     const config = await loadConfig({ command: "run", flags, env: cli.env });
     await using gateway = await openGateway(config);
     const { client } = gateway;
-    await using sandbox = await registerSandbox(client, mounts, options);
-    using trust = makeTrustBundle(sandbox.caCertificate, cli.env);
+    const files = await Promise.all((options.envFrom ?? []).map((path) => readEnvFile(path, client)));
+    // The last one that names a variable counts: the command line before files.
+    const mounts = new Map([...files.flatMap((file) => file.mounts), ...named].map((mount) => [mount.env, mount]));
+    await using sandbox = await registerSandbox(client, [...mounts.values()], options);
+    // What the caller's environment says goes before a file, as programs that read such files do it.
+    const before = Object.assign({}, ...files.map((file) => file.variables), cli.env);
+    using trust = makeTrustBundle(sandbox.caCertificate, before);
     const { proxyUrl, placeholders } = sandbox;
     await using java = await openJavaPort(proxyUrl);
     const { env: trustVariables, javaTrustStore } = trust;
     const env = { proxyUrl, placeholders, trust: trustVariables, javaTrustStore, javaPort: java?.port };
-    cli.exitCode = await runChild(name, args, sandboxEnvironment(cli.env, env));
+    cli.exitCode = await runChild(name, args, sandboxEnvironment(before, env));
   });
 }
