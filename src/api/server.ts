@@ -11,7 +11,7 @@
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, LogController } from "fastify";
 import type { DeploymentRules } from "../core/explain.ts";
 import type { Clock } from "../core/ports.ts";
-import type { Store } from "../core/store.ts";
+import type { MasterKeyRotation, Store } from "../core/store.ts";
 import { apiKeyRoutes } from "./api-key-routes.ts";
 import { auditRoutes } from "./audit-routes.ts";
 import { Callers } from "./caller.ts";
@@ -20,6 +20,7 @@ import { ChangeStreams } from "./change-routes.ts";
 import { egressRoutes } from "./egress-routes.ts";
 import { explainRoutes } from "./explain-routes.ts";
 import { DEFAULT_AUDIT_RETENTION_MS, Maintenance } from "./maintenance.ts";
+import { masterKeyRoutes } from "./master-key-routes.ts";
 import { openApiRoutes } from "./openapi.ts";
 import { organizationRoutes } from "./organization-routes.ts";
 import { errorBody, Problem, problemOf } from "./problem.ts";
@@ -42,6 +43,8 @@ export interface SecretApiOptions {
   /** The certificate authority's certificate, PEM. */
   readonly caCertificate: () => string;
   readonly logger?: FastifyBaseLogger | undefined;
+  /** Changes the master key and seals all values under it; by default they are sealed under the current one. */
+  readonly rotateMasterKey?: (() => Promise<MasterKeyRotation>) | undefined;
   /** How long audit entries are kept; 90 days by default. */
   readonly auditRetentionMs?: number | undefined;
   /** How this deployment's proxies decide, for explanations; as without any setting by default. */
@@ -112,6 +115,7 @@ export async function createSecretApi(options: SecretApiOptions): Promise<Secret
     streams.route,
     ...apiKeyRoutes(store, clock, options.random),
     ...organizationRoutes(store.organizations),
+    ...masterKeyRoutes(store, clock, options.rotateMasterKey ?? (() => store.rotateMasterKey())),
     ...auditRoutes(store.audit),
     ...explainRoutes(store, clock, options.rules ?? defaultRules),
     ...publicRoutes(store, options.caCertificate),

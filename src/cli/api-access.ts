@@ -14,6 +14,7 @@ import { addSettingFlags, type Flags } from "./setting-flags.ts";
 
 export interface ApiAccess {
   readonly client: ApiClient;
+  readonly config: Config;
   /** Opened for this command alone: there is no proxy beside it. */
   readonly isPassing: boolean;
 }
@@ -28,24 +29,45 @@ const clientSettings: readonly SettingKey[] = [
   "proxyUrl",
 ];
 
-/** The flags of the settings that a command needs to reach the API; `--api-url` is short for `--secret-api-url`. */
-export function defineClientFlags(command: Command): Flags {
-  return addSettingFlags(command, (key) => clientSettings.includes(key), { "api-url": "secret-api-url" });
+/** What a command line says about how to reach the API; filled while it is parsed. */
+export interface ClientFlags {
+  readonly settings: Flags;
+  /** Id; a flag and no setting, since what is meant differs from one command to the next. */
+  readonly organization: () => string | undefined;
 }
 
-export async function withApi(cli: Cli, flags: Flags, use: (api: ApiAccess) => void | Promise<void>): Promise<void> {
-  const config = await loadConfig({ command: "client", flags, env: cli.env });
+/** The flags of the settings that a command needs to reach the API; `--api-url` is short for `--secret-api-url`. */
+export function defineClientFlags(command: Command): ClientFlags {
+  const settings = addSettingFlags(command, (key) => clientSettings.includes(key), { "api-url": "secret-api-url" });
+  let organization: string | undefined;
+  command.option(
+    "--organization <id>",
+    "act in this organization instead of the default one (with the bootstrap key)",
+    (id: string) => {
+      organization = id;
+    },
+  );
+  return { settings, organization: () => organization };
+}
+
+export async function withApi(
+  cli: Cli,
+  flags: ClientFlags,
+  use: (api: ApiAccess) => void | Promise<void>,
+): Promise<void> {
+  const config = await loadConfig({ command: "client", flags: flags.settings, env: cli.env });
   const remote = await findRunningApi(config);
+  const organization = flags.organization();
   if (remote !== undefined) {
-    const client = new ApiClient(remote.url, remote.key, remote.extraCa);
+    const client = new ApiClient({ ...remote, organization });
     try {
-      await use({ client, isPassing: false });
+      await use({ client, config, isPassing: false });
     } finally {
       client.close();
     }
     return;
   }
-  await withPassingApi(config, use);
+  await withPassingApi(config, organization, use);
 }
 
 export interface RunningApi {
@@ -90,7 +112,11 @@ async function findRunRecord(folder: DataFolder): Promise<RunRecord | undefined>
   throw new CliError(1, `a keyswap runs on ${folder.path} but does not become ready`);
 }
 
-async function withPassingApi(config: Config, use: (api: ApiAccess) => void | Promise<void>): Promise<void> {
+async function withPassingApi(
+  config: Config,
+  organization: string | undefined,
+  use: (api: ApiAccess) => void | Promise<void>,
+): Promise<void> {
   // The server's parts are loaded only here.
   const [{ openApiService }, { apiOptionsFor }, { configuredProxyUrl }, { createLogging }] = await Promise.all([
     import("./api-service.ts"),
@@ -103,9 +129,10 @@ async function withPassingApi(config: Config, use: (api: ApiAccess) => void | Pr
   const options = apiOptionsFor(config, folder);
   const listen = { host: "127.0.0.1", port: 0 };
   const service = await openApiService({ ...options, listen, proxyUrl: configuredProxyUrl(config) }, logging.logger);
-  const client = new ApiClient(service.url, config.apiKey ?? folder.openKey("api-key"));
+  const key = config.apiKey ?? folder.openKey("api-key");
+  const client = new ApiClient({ url: service.url, key, organization });
   try {
-    await use({ client, isPassing: true });
+    await use({ client, config, isPassing: true });
   } finally {
     client.close();
     await service.close();

@@ -24,16 +24,27 @@ export class ApiError extends CliError {
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 export type JsonObject = { readonly [key: string]: Json };
 
+export interface ApiClientOptions {
+  /** With `/api`, without a final slash. */
+  readonly url: string;
+  readonly key: SecretValue;
+  /** PEM, trusted besides the usual roots. */
+  readonly extraCa?: string | undefined;
+  /** Id of the organization in which the bootstrap key acts; absent: the default one. */
+  readonly organization?: string | undefined;
+}
+
 export class ApiClient {
   /** With `/api`, without a final slash. */
   readonly url: string;
   readonly #key: SecretValue;
+  readonly #organization: string | undefined;
   readonly #agent: HttpAgent;
 
-  /** `extraCa`: PEM, trusted besides the usual roots. */
-  constructor(url: string, key: SecretValue, extraCa?: string) {
+  constructor({ url, key, extraCa, organization }: ApiClientOptions) {
     this.url = url;
     this.#key = key;
+    this.#organization = organization;
     // `ca` replaces the roots, so they are named too.
     const trust = extraCa === undefined ? {} : { ca: [...getCACertificates("default"), extraCa] };
     this.#agent = url.startsWith("https:")
@@ -50,14 +61,20 @@ export class ApiClient {
     method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE",
     path: string,
     body?: JsonObject,
+    timeoutMs = TIMEOUT_MS,
   ): Promise<Json | undefined> {
-    const answer = await this.#send(method, path, body);
+    const answer = await this.#send(method, path, body, timeoutMs);
     const json = parse(answer.text);
     if (answer.status >= 200 && answer.status < 300) return json;
     throw failureOf(answer.status, messageOf(json), this.url);
   }
 
-  #send(method: string, path: string, body: JsonObject | undefined): Promise<{ status: number; text: string }> {
+  #send(
+    method: string,
+    path: string,
+    body: JsonObject | undefined,
+    timeoutMs: number,
+  ): Promise<{ status: number; text: string }> {
     const payload = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
     const send = this.url.startsWith("https:") ? requestHttps : requestHttp;
     return new Promise((resolve, reject) => {
@@ -66,10 +83,11 @@ export class ApiClient {
         {
           method,
           agent: this.#agent,
-          signal: AbortSignal.timeout(TIMEOUT_MS),
+          signal: AbortSignal.timeout(timeoutMs),
           headers: {
             authorization: `Bearer ${this.#key.reveal().toString()}`,
             accept: "application/json",
+            ...(this.#organization === undefined ? {} : { "x-daytona-organization-id": this.#organization }),
             ...(payload === undefined ? {} : { "content-type": "application/json", "content-length": payload.length }),
           },
         },
@@ -80,7 +98,7 @@ export class ApiClient {
       const fail = (error: unknown) => {
         const code = error instanceof Error && "code" in error ? String(error.code) : "unknown error";
         const reason =
-          error instanceof Error && error.name === "TimeoutError" ? `no answer in ${TIMEOUT_MS / 1000} s` : code;
+          error instanceof Error && error.name === "TimeoutError" ? `no answer in ${timeoutMs / 1000} s` : code;
         const hint = /CERT|SIGNATURE|ISSUER/.test(code)
           ? { hint: "Its certificate is not trusted here; KEYSWAP_SECRET_API_CA names the authority that signed it." }
           : {};

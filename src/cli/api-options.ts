@@ -5,6 +5,8 @@ import type { Config } from "../config/settings.ts";
 import type { ApiServiceOptions } from "./api-service.ts";
 import type { DataFolder } from "./data-folder.ts";
 
+const DAY_MS = 86_400_000;
+
 /** Keys that are neither configured nor in the folder are made there. Throws CliError where that cannot be. */
 export function apiOptionsFor(config: Config, folder: DataFolder): ApiServiceOptions {
   const masterKeys = config.masterKey?.map(({ id, key }) => `${id}:${key.reveal().toString("base64")}`).join(",");
@@ -12,6 +14,8 @@ export function apiOptionsFor(config: Config, folder: DataFolder): ApiServiceOpt
     databasePath: folder.databasePath,
     databaseUrl: config.databaseUrl?.reveal().toString("utf8"),
     masterKeys: masterKeys ?? folder.openMasterKey(),
+    masterKeyFile: masterKeys === undefined ? folder.pathOf("master-key") : undefined,
+    auditRetentionMs: config.auditRetentionDays * DAY_MS,
     apiKey: (config.apiKey ?? folder.openKey("api-key")).reveal().toString("utf8"),
     proxyKey: (config.proxyKey ?? folder.openKey("proxy-key")).reveal().toString("utf8"),
     listen: config.apiListen,

@@ -7,6 +7,7 @@ import type { DeploymentRules } from "../core/explain.ts";
 import { openStore } from "../store/open.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { type Address, formatAddress } from "./address.ts";
+import { rotateMasterKeyFile } from "./master-key-file.ts";
 import { startStep } from "./start-failure.ts";
 
 /** Plain data: it crosses to the worker thread. */
@@ -16,6 +17,9 @@ export interface ApiServiceOptions {
   readonly databaseUrl: string | undefined;
   /** `id:base64,…` */
   readonly masterKeys: string;
+  /** The file they are from, where keyswap made them itself and may change them. */
+  readonly masterKeyFile: string | undefined;
+  readonly auditRetentionMs: number;
   readonly apiKey: string;
   readonly proxyKey: string;
   readonly listen: Address;
@@ -50,6 +54,12 @@ export async function openApiService(options: ApiServiceOptions, logger: Logger)
       proxyUrl: () => proxyUrl ?? "http://127.0.0.1",
       caCertificate: () => readCertificate(options.caPath),
       rules: options.rules,
+      auditRetentionMs: options.auditRetentionMs,
+      rotateMasterKey: oneAtATime(() =>
+        options.masterKeyFile === undefined
+          ? store.rotateMasterKey()
+          : rotateMasterKeyFile(store, options.masterKeyFile),
+      ),
       logger,
     });
     const { host, port } = options.listen;
@@ -77,6 +87,17 @@ export async function openApiService(options: ApiServiceOptions, logger: Logger)
     await store.close();
     throw error;
   }
+}
+
+/** Who calls while it runs gets the outcome of the run that goes on. */
+function oneAtATime<T>(work: () => Promise<T>): () => Promise<T> {
+  let running: Promise<T> | undefined;
+  return () => {
+    running ??= work().finally(() => {
+      running = undefined;
+    });
+    return running;
+  };
 }
 
 /** Read each time: the CA may be made, or put there, after the API has started. */

@@ -82,7 +82,7 @@ export async function checkService(
     );
     return { findings: [{ subject: "keyswap", state: "note", detail: "none is running" }, ...findings], secrets: [] };
   }
-  const client = new ApiClient(running.url, running.key);
+  const client = new ApiClient(running);
   try {
     const secrets = await listSecrets(client);
     const detail = `${running.url} answers, ${secrets.length} secret${secrets.length === 1 ? "" : "s"}`;

@@ -125,7 +125,10 @@ async function openPrivateKeyswap(folder: string, upstreamCa: string, audit: str
   const logging = createLogging({ level: "error" });
   const service = await composeStart(config, logging.logger, { shared: false });
   // composeStart has opened an API and made its key.
-  const api = new ApiClient(service.addresses.api!, DataFolder.open(config.dataDir).openKey("api-key"));
+  const api = new ApiClient({
+    url: service.addresses.api!,
+    key: DataFolder.open(config.dataDir).openKey("api-key"),
+  });
   return {
     api,
     async [Symbol.asyncDispose]() {

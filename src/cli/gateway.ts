@@ -15,7 +15,7 @@ export interface Gateway extends AsyncDisposable {
 export async function openGateway(config: Config): Promise<Gateway> {
   const running = await findRunningApi(config);
   if (running !== undefined) {
-    const client = new ApiClient(running.url, running.key, running.extraCa);
+    const client = new ApiClient(running);
     return { client, [Symbol.asyncDispose]: async () => client.close() };
   }
   const { createLogging } = await import("../telemetry/logger.ts");
@@ -23,10 +23,8 @@ export async function openGateway(config: Config): Promise<Gateway> {
   const service = await composeStart(config, logging.logger, { shared: false });
   service.failed.catch((error: unknown) => logging.logger.error({ err: error }, "the private keyswap failed"));
   // composeStart has made the key where there was none, and has an API.
-  const client = new ApiClient(
-    service.addresses.api!,
-    config.apiKey ?? DataFolder.open(config.dataDir).openKey("api-key"),
-  );
+  const key = config.apiKey ?? DataFolder.open(config.dataDir).openKey("api-key");
+  const client = new ApiClient({ url: service.addresses.api!, key });
   return {
     client,
     [Symbol.asyncDispose]: async () => {

@@ -33,6 +33,17 @@ const entries: readonly CommandEntry[] = [
     load: () => import("./explain.ts"),
   },
   { name: "doctor", summary: "Check this machine, each runtime by a real request", load: () => import("./doctor.ts") },
+  { name: "key", summary: "Create, list and revoke API keys", load: () => import("./key.ts") },
+  {
+    name: "organization",
+    summary: "Create, list and change organizations and their quotas",
+    load: () => import("./organization.ts"),
+  },
+  {
+    name: "master-key",
+    summary: "List and change the keys that values are sealed under",
+    load: () => import("./master-key.ts"),
+  },
   { name: "ca", summary: "Print the CA's certificate; share the CA between proxies", load: () => import("./ca.ts") },
 ];
 

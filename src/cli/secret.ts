@@ -7,7 +7,6 @@ import { type Cli, CliError, newCommand } from "./command.ts";
 import { printFields, printJson, printTable } from "./output.ts";
 import { readValue, type ValueOptions, valueHelp } from "./secret-input.ts";
 import { listSecrets } from "./secret-list.ts";
-import type { Flags } from "./setting-flags.ts";
 
 interface SecretOptions extends ValueOptions {
   readonly host?: readonly string[];
@@ -119,7 +118,7 @@ function defineOne(
 ): Command {
   const command = newCommand(cli, name, description).argument("<name>", "its name or id");
   if (name === "get") command.option(...JSON_FLAG);
-  const flags: Flags = defineClientFlags(command);
+  const flags = defineClientFlags(command);
   return command.action((wanted: string, options: SecretOptions) =>
     withApi(cli, flags, async (api) => act(api, await findSecret(api.client, wanted), options)),
   );

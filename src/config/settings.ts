@@ -336,6 +336,13 @@ export const settings = {
     part: "proxy",
     kind: "path",
   },
+  auditRetentionDays: {
+    schema: values.integer(1, 36_500),
+    description: "How long the Secret API keeps its own audit trail (who changed and resolved what), in days.",
+    example: "365",
+    fallback: "90",
+    part: "api",
+  },
   note: {
     schema: values.onOff,
     description: "Responses carry `keyswap-note` with the reasons why placeholders were not substituted.",

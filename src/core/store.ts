@@ -385,6 +385,24 @@ export interface ProxyStore {
   prune(time: number): Promise<number>;
 }
 
+/** A master key as the database knows it: never the key itself. */
+export interface MasterKeyRecord {
+  readonly id: string;
+  readonly createdAt: number;
+  /** New values are sealed under it. */
+  readonly isCurrent: boolean;
+  /** How many values are sealed under it. */
+  readonly values: number;
+}
+
+export interface MasterKeyRotation {
+  /** Id of the key that all values are sealed under now. */
+  readonly current: string;
+  readonly resealed: number;
+  /** Ids of keys that no value needs any more. */
+  readonly retired: readonly string[];
+}
+
 export interface Store {
   readonly kind: "sqlite" | "postgres";
   readonly secrets: SecretStore;
@@ -397,8 +415,11 @@ export interface Store {
   readonly proxies: ProxyStore;
   /** One cheap question to the database; rejects where it cannot answer. */
   check(): Promise<void>;
-  /** Seals all values under the current master key, online; tells which keys are needed no more. */
-  rotateMasterKey(): Promise<{ readonly resealed: number; readonly retired: readonly string[] }>;
+  masterKeys(): Promise<readonly MasterKeyRecord[]>;
+  /** From here on these keys count (`id:base64,…`, the first current). Rejects where the database needs another one. */
+  useMasterKeys(masterKeys: string): Promise<void>;
+  /** Seals all values under the current master key, online. */
+  rotateMasterKey(): Promise<MasterKeyRotation>;
   /** SQLite: a consistent copy into a new file, while the store is in use. PostgreSQL has tools of its own: rejects. */
   backup(path: string): Promise<void>;
   close(): Promise<void>;

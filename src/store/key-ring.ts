@@ -10,43 +10,63 @@ import { StoreError } from "./store-error.ts";
 
 const CHECK = Buffer.from("keyswap master key", "utf8");
 
+/** At least one; the first seals. */
+export type MasterKeys = readonly [MasterKey, ...MasterKey[]];
+
 export class KeyRing {
-  readonly current: MasterKey;
-  readonly #keys: ReadonlyMap<string, MasterKey>;
+  #current: MasterKey;
+  #keys: ReadonlyMap<string, MasterKey>;
   readonly #clock: Clock;
 
-  private constructor(keys: readonly [MasterKey, ...MasterKey[]], clock: Clock) {
-    this.current = keys[0];
-    this.#keys = new Map(keys.map((key) => [key.id, key]));
+  private constructor(keys: MasterKeys, clock: Clock) {
+    this.#current = keys[0];
+    this.#keys = byId(keys);
     this.#clock = clock;
   }
 
   /** Throws a StoreError (`master-key`) where a key that the database needs is missing or is not the one it was. */
-  static async open(sql: Sql, keys: readonly [MasterKey, ...MasterKey[]], clock: Clock): Promise<KeyRing> {
+  static async open(sql: Sql, keys: MasterKeys, clock: Clock): Promise<KeyRing> {
     const ring = new KeyRing(keys, clock);
-    const fault = await sql.write(async (tx) => {
-      const problem = await ring.#problem(tx);
-      if (problem !== undefined) throw new Rollback(problem);
-      await ring.register(tx);
-      return undefined;
-    });
-    if (fault !== undefined) throw new StoreError("master-key", fault);
+    await ring.use(sql, keys);
     return ring;
+  }
+
+  get current(): MasterKey {
+    return this.#current;
+  }
+
+  /** From here on these keys count. Throws as `open` does, and then changes nothing. */
+  async use(sql: Sql, keys: MasterKeys): Promise<void> {
+    const [before, beforeKeys] = [this.#current, this.#keys];
+    const fault = await sql
+      .write(async (tx) => {
+        const problem = await problemOf(tx, byId(keys));
+        if (problem !== undefined) throw new Rollback(problem);
+        // In the transaction, after which the first write may seal with it.
+        [this.#current, this.#keys] = [keys[0], byId(keys)];
+        await this.register(tx);
+        return undefined;
+      })
+      .catch((error: unknown) => {
+        [this.#current, this.#keys] = [before, beforeKeys];
+        throw error;
+      });
+    if (fault !== undefined) throw new StoreError("master-key", fault);
   }
 
   /** Notes that the current key is in use; call it in every transaction that seals. */
   async register(tx: SqlWriter): Promise<void> {
-    if ((await tx.get("SELECT id FROM master_keys WHERE id = ?", this.current.id)) !== undefined) return;
+    if ((await tx.get("SELECT id FROM master_keys WHERE id = ?", this.#current.id)) !== undefined) return;
     await tx.run(
       "INSERT INTO master_keys (id, check_box, created_at) VALUES (?, ?, ?)",
-      this.current.id,
-      seal(this.current, CHECK, bindTo("check", this.current.id)),
+      this.#current.id,
+      seal(this.#current, CHECK, bindTo("check", this.#current.id)),
       this.#clock(),
     );
   }
 
   seal(plaintext: Uint8Array, boundTo: Buffer): Buffer {
-    return seal(this.current, plaintext, boundTo);
+    return seal(this.#current, plaintext, boundTo);
   }
 
   open(keyId: string, box: Uint8Array, boundTo: Buffer): Buffer {
@@ -58,18 +78,23 @@ export class KeyRing {
       throw new StoreError("corrupt", `A value does not open with master key "${keyId}": its row was altered.`);
     return plaintext;
   }
+}
 
-  async #problem(reader: SqlReader): Promise<string | undefined> {
-    for (const row of await reader.all("SELECT id, check_box FROM master_keys ORDER BY created_at, id")) {
-      const id = text(row, "id");
-      const key = this.#keys.get(id);
-      const remedy = "Nothing was changed. Start with the key it was made with; without it its values are lost.";
-      if (key === undefined)
-        return `The database needs master key "${id}", which is not among those given (${[...this.#keys.keys()].join(", ")}). ${remedy}`;
-      const check = open(key, bytes(row, "check_box"), bindTo("check", id));
-      if (check === undefined || !check.equals(CHECK))
-        return `Master key "${id}" is not the one that the database was encrypted with. ${remedy}`;
-    }
-    return undefined;
+function byId(keys: MasterKeys): ReadonlyMap<string, MasterKey> {
+  return new Map(keys.map((key) => [key.id, key]));
+}
+
+/** Why these keys do not fit the database; undefined where they do. */
+async function problemOf(reader: SqlReader, keys: ReadonlyMap<string, MasterKey>): Promise<string | undefined> {
+  for (const row of await reader.all("SELECT id, check_box FROM master_keys ORDER BY created_at, id")) {
+    const id = text(row, "id");
+    const key = keys.get(id);
+    const remedy = "Nothing was changed. Start with the key it was made with; without it its values are lost.";
+    if (key === undefined)
+      return `The database needs master key "${id}", which is not among those given (${[...keys.keys()].join(", ")}). ${remedy}`;
+    const check = open(key, bytes(row, "check_box"), bindTo("check", id));
+    if (check === undefined || !check.equals(CHECK))
+      return `Master key "${id}" is not the one that the database was encrypted with. ${remedy}`;
   }
+  return undefined;
 }

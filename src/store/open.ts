@@ -22,7 +22,7 @@ import { KeyRing } from "./key-ring.ts";
 import { OrganizationTable } from "./organization-table.ts";
 import type { PostgresDatabase } from "./postgres.ts";
 import { ProxyTable } from "./proxy-table.ts";
-import { rotateMasterKey } from "./rotation.ts";
+import { listMasterKeys, rotateMasterKey } from "./rotation.ts";
 import { SandboxTable } from "./sandbox-table.ts";
 import { SecretTable } from "./secret-table.ts";
 import { SqliteDatabase } from "./sqlite.ts";
@@ -83,6 +83,8 @@ async function assemble(
     check: async () => {
       await changes.version();
     },
+    masterKeys: () => listMasterKeys(sql, ring),
+    useMasterKeys: async (text) => ring.use(sql, parseMasterKeys(text)),
     rotateMasterKey: () => rotateMasterKey(sql, ring),
     backup: async (path) => {
       if (sql.kind === "postgres")

@@ -3,19 +3,28 @@
 //
 // With several replicas every one of them must have the new key before the first has it as its current one.
 
+import type { MasterKeyRecord, MasterKeyRotation } from "../core/store.ts";
 import type { KeyRing } from "./key-ring.ts";
 import { valueBinding } from "./secret-table.ts";
-import { bytes, integer, type Sql, text } from "./sql.ts";
+import { bytes, integer, type Sql, type SqlReader, text } from "./sql.ts";
 
 const BATCH = 100;
 
-/** How many values were sealed anew, and which keys are needed no more. */
-export interface Rotation {
-  readonly resealed: number;
-  readonly retired: readonly string[];
+/** The keys that values are sealed under, oldest first. */
+export async function listMasterKeys(sql: SqlReader, ring: KeyRing): Promise<readonly MasterKeyRecord[]> {
+  const rows = await sql.all(
+    `SELECT id, created_at, (SELECT count(*) FROM secrets WHERE key_id = master_keys.id) AS sealed
+     FROM master_keys ORDER BY created_at, id`,
+  );
+  return rows.map((row) => ({
+    id: text(row, "id"),
+    createdAt: integer(row, "created_at"),
+    isCurrent: text(row, "id") === ring.current.id,
+    values: integer(row, "sealed"),
+  }));
 }
 
-export async function rotateMasterKey(sql: Sql, ring: KeyRing): Promise<Rotation> {
+export async function rotateMasterKey(sql: Sql, ring: KeyRing): Promise<MasterKeyRotation> {
   const current = ring.current.id;
   const rows = await sql.all("SELECT id FROM master_keys WHERE id <> ? ORDER BY id", current);
   const retired: string[] = [];
@@ -36,7 +45,7 @@ export async function rotateMasterKey(sql: Sql, ring: KeyRing): Promise<Rotation
     );
     if (struck > 0) retired.push(keyId);
   }
-  return { resealed, retired };
+  return { current, resealed, retired };
 }
 
 /** Seals up to a batch of values anew; returns how many there were. */

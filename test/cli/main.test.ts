@@ -9,7 +9,7 @@ beforeAll(() => {
 });
 afterAll(() => bench[Symbol.asyncDispose]());
 
-const commands = ["start", "proxy", "api", "run", "secret", "sandbox", "ca"];
+const commands = ["start", "proxy", "api", "run", "secret", "sandbox", "key", "organization", "master-key", "ca"];
 
 test("--help lists every command and answers 0", async () => {
   const { code, stdout, stderr } = await bench.run(["--help"]);
@@ -39,6 +39,11 @@ describe("help of", () => {
     ["secret", "update"],
     ["sandbox", "create"],
     ["sandbox", "mount"],
+    ["key", "create"],
+    ["organization", "create"],
+    ["master-key", "rotate"],
+    ["ca", "export"],
+    ["ca", "import"],
   ])("%s %s has examples", async (...words) => {
     const { code, stdout } = await bench.run([...words.filter((word) => word !== undefined), "--help"]);
     expect(code).toBe(0);

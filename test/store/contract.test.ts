@@ -327,7 +327,7 @@ function contract(implementation: Implementation): void {
       const both = await place.open(`${formatMasterKey(fresh)},${keys}`);
       onTestFinished(() => both.close());
       const version = await both.changes.version();
-      expect(await both.rotateMasterKey()).toEqual({ resealed: 230, retired: [old.id] });
+      expect(await both.rotateMasterKey()).toEqual({ current: fresh.id, resealed: 230, retired: [old.id] });
       expect(await both.changes.version()).toBe(version);
       const alone = await place.open(formatMasterKey(fresh));
       onTestFinished(() => alone.close());
@@ -337,7 +337,7 @@ function contract(implementation: Implementation): void {
       // A replica that still writes under the old key puts it back on record.
       await createSecret("LATE", "late value");
       await expect(place.open(formatMasterKey(fresh))).rejects.toMatchObject({ code: "master-key" });
-      expect(await both.rotateMasterKey()).toEqual({ resealed: 1, retired: [old.id] });
+      expect(await both.rotateMasterKey()).toEqual({ current: fresh.id, resealed: 1, retired: [old.id] });
     });
   });
 
