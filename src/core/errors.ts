@@ -14,7 +14,10 @@ export const errorTable = {
   "authority-mismatch": { status: 421, hint: "Host, SNI and the connection's target must name the same host." },
   "client-closed": { status: 499, hint: "The client closed the connection before the answer was complete." },
   "request-timeout": { status: 408, hint: "The request's head did not arrive in time." },
-  "upgrade-unsupported": { status: 501, hint: "This upgrade is not supported on an intercepted host." },
+  "upgrade-unsupported": {
+    status: 501,
+    hint: "A WebSocket is opened over HTTP/1.1, which the destination does not speak.",
+  },
   "not-http": { status: 400, hint: "The bytes are neither TLS nor HTTP; a granted host takes only those." },
 
   // Who is calling

@@ -18,6 +18,8 @@ export interface RequestHead {
   /** Minor version of HTTP/1; 1 for HTTP/2. */
   readonly minor: 0 | 1;
   readonly fields: readonly Field[];
+  /** The protocol that the connection shall change to with this request; a field of that name alone is not forwarded. */
+  readonly upgrade?: "websocket";
 }
 
 export interface ResponseHead {

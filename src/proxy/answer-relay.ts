@@ -66,7 +66,7 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
   }
 
   head(received: ResponseHead, length: BodyLength, method: string): void {
-    const head = withoutAlternatives(withoutChallenge(received));
+    const head = withoutDetours(received);
     const scrubber = this.#scrubber;
     if (scrubber.empty) {
       this.#begin(head, length === 0 ? undefined : length);
@@ -215,6 +215,11 @@ const faultDetails: Readonly<Record<RewriteFault, string>> = {
   "too-large": "the answer decodes to more than the bound",
   "malformed-messages": "messages that cannot be read",
 };
+
+/** Without what leads the client elsewhere, or has it show its proxy credentials. */
+export function withoutDetours(head: ResponseHead): ResponseHead {
+  return withoutAlternatives(withoutChallenge(head));
+}
 
 /** Only this proxy may ask for proxy credentials. */
 function withoutChallenge(head: ResponseHead): ResponseHead {

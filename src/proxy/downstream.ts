@@ -1,7 +1,14 @@
 // The client's side of one exchange, whatever the protocol: what the exchange sees of it.
 
+import type { Socket } from "node:net";
 import type { Field, ResponseHead } from "../core/message.ts";
 import type { BodyLength } from "../core/wire/framing.ts";
+
+/** A connection that changed its protocol: its socket, paused, and what had come of the new protocol already. */
+export interface Switched {
+  readonly socket: Socket;
+  readonly rest: Buffer | undefined;
+}
 
 /** Takes the answer. Nothing is on the wire before `flush`. */
 export interface Downstream {
@@ -19,6 +26,8 @@ export interface Downstream {
   /** Stops and restarts the request's body. */
   pauseRequest(): void;
   resumeRequest(): void;
+  /** Answers with a 101 and gives the connection away; the exchange hears of its close. Absent where it is shared. */
+  switchProtocols?(head: ResponseHead): Switched;
   /** The exchange is over. `requestComplete`: the whole request was read. */
   onExchangeEnd(requestComplete: boolean): void;
 }

@@ -15,8 +15,9 @@ import { narrowRequest } from "../core/substitution/response-plan.ts";
 import type { SubstitutionScope } from "../core/substitution/scope.ts";
 import type { BodyLength } from "../core/wire/framing.ts";
 import { fitsHttp1 } from "../core/wire/http2-head.ts";
+import { asksForWebSocket, toWebSocketRequest, webSocketAnswerFault } from "../core/wire/websocket-handshake.ts";
 import { errorAnswer } from "./answer.ts";
-import { AnswerRelay, type AnswerRelayOwner } from "./answer-relay.ts";
+import { AnswerRelay, type AnswerRelayOwner, withoutDetours } from "./answer-relay.ts";
 import type { Downstream } from "./downstream.ts";
 import { noteOf, withNote } from "./note.ts";
 import { RequestRelay, type RequestRelayOwner } from "./request-relay.ts";
@@ -25,6 +26,7 @@ import type { Route } from "./route.ts";
 import { ScopeKeeper, type ScopeKeeperOwner } from "./scope-keeper.ts";
 import type { Services } from "./services.ts";
 import type { StreamReset, UpstreamListener, UpstreamStream } from "./upstream.ts";
+import { WebSocketRelay, type WebSocketRelayOwner } from "./websocket-relay.ts";
 
 /** Rounds of looking up placeholders in one head; a head can name more keys than one round asks for. */
 const maxLookupRounds = 8;
@@ -33,7 +35,9 @@ const maxInterimAnswers = 32;
 /** RFC 9110 section 9.2.2, and what WebDAV and Vault add. */
 const idempotent: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PROPFIND", "LIST"]);
 
-export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRelayOwner, ScopeKeeperOwner {
+export class Exchange
+  implements UpstreamListener, RequestRelayOwner, AnswerRelayOwner, ScopeKeeperOwner, WebSocketRelayOwner
+{
   readonly #services: Services;
   readonly #route: Route;
   readonly #client: Downstream;
@@ -53,6 +57,9 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
   #acquiring: AbortController | undefined;
   #retried = false;
   #answer: AnswerRelay | undefined;
+  readonly #wantsWebSocket: boolean;
+  /** Set once the connection carries frames. */
+  #webSocket: WebSocketRelay | undefined;
   /** The answer went out whole, and the destination goes on taking the request. */
   #answerSent = false;
   #ended = false;
@@ -74,6 +81,7 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
     this.#length = length;
     this.#startedAt = services.clock();
     this.#keeper = new ScopeKeeper(this, services, route);
+    this.#wantsWebSocket = client.switchProtocols !== undefined && asksForWebSocket(head, length);
   }
 
   begin(): void {
@@ -115,8 +123,15 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
     this.#upstream?.resume();
   }
 
+  /** The proxy shuts down. An answer may still end, a WebSocket would not. */
+  onDrain(): void {
+    this.#webSocket?.drain();
+  }
+
   /** The client is gone, or its request broke off. */
   onClientClosed(): void {
+    // The WebSocket has its own ears.
+    if (this.#webSocket !== undefined) return;
     // Both were whole: the destination may still be taking the request's end.
     if (this.#ended || (this.#answerSent && this.#requestComplete)) return;
     this.#finish(this.#answerSent ? undefined : "client-closed");
@@ -152,7 +167,7 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
     const { scope } = this.#keeper;
     if (this.#ended || scope === undefined) return;
     if (head.status === 101) {
-      this.#refuse("upstream-malformed", "101 without an upgrade");
+      this.#switchProtocols(head, scope);
       return;
     }
     this.#firstByteAt = this.#services.clock();
@@ -310,6 +325,7 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
     }
     const scrubber = this.#services.scrubberFor(scope.view);
     if (!scrubber.empty) head = narrowRequest(head, scrubber);
+    if (this.#wantsWebSocket) head = toWebSocketRequest(head);
     const { bufferBytes } = this.#services.options;
     const relay = new RequestRelay(this, this.#head, head, this.#length, scope, bufferBytes);
     this.#relay = relay;
@@ -356,6 +372,11 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
   }
 
   #open(upstream: UpstreamStream): void {
+    if (this.#wantsWebSocket && upstream.switchProtocols === undefined) {
+      upstream.abort();
+      this.#refuse("upgrade-unsupported");
+      return;
+    }
     upstream.begin(this);
     this.#upstream = upstream;
     this.#relay?.open(upstream);
@@ -365,6 +386,35 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
     if (givesUp) this.#upstream?.abort();
     this.#upstream = undefined;
     this.#relay?.close();
+  }
+
+  /** The destination takes the WebSocket: from here on both connections carry frames. */
+  #switchProtocols(head: ResponseHead, scope: SubstitutionScope): void {
+    const fault = this.#wantsWebSocket ? webSocketAnswerFault(head) : "101 without an upgrade";
+    const upstream = this.#upstream?.switchProtocols?.();
+    if (fault !== undefined || upstream === undefined) {
+      upstream?.socket.destroy();
+      this.#refuse("upstream-malformed", fault);
+      return;
+    }
+    this.#upstream = undefined;
+    this.#firstByteAt = this.#services.clock();
+    this.#status = head.status;
+    this.#relay?.destroy();
+    const relay = new WebSocketRelay(this, this.#services, this.#keeper, scope);
+    const { note } = this;
+    const scrubbed = relay.scrubHead(withoutDetours(head));
+    const client = this.#client.switchProtocols?.(note === undefined ? scrubbed : withNote(scrubbed, note));
+    if (client === undefined) throw new Error("a WebSocket was asked for on a shared connection");
+    this.#webSocket = relay;
+    relay.begin(client, upstream);
+  }
+
+  onRelayEnd(error: ErrorCode | undefined): void {
+    this.#ended = true;
+    this.#error = error;
+    this.#record();
+    this.#client.onExchangeEnd(true);
   }
 
   // ---- endings
@@ -377,6 +427,10 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
   /** Answers with an error of our own; where an answer has begun, the client must not take it for whole. */
   #refuse(code: ErrorCode, detail?: string): void {
     if (this.#ended) return;
+    if (this.#webSocket !== undefined) {
+      this.#webSocket.fail(code, detail);
+      return;
+    }
     if (!this.#answer?.begun) {
       const { head, body } = errorAnswer(code, detail);
       const { note } = this;
@@ -421,18 +475,18 @@ export class Exchange implements UpstreamListener, RequestRelayOwner, AnswerRela
       sandbox: this.#route.sandboxId,
       way: this.#route.way,
       authority: this.#route.authorityText,
-      protocol: this.#client.protocol,
+      protocol: this.#webSocket === undefined ? this.#client.protocol : "websocket",
       method: this.#head.method,
       path: query < 0 ? target : target.slice(0, query),
       status: this.#status,
       error: this.#error,
-      requestBytes: this.#requestBytes,
-      responseBytes: this.#answer?.sentBytes ?? 0,
+      requestBytes: this.#webSocket?.receivedBytes ?? this.#requestBytes,
+      responseBytes: (this.#webSocket ?? this.#answer)?.sentBytes ?? 0,
       firstByteMs: this.#firstByteAt === undefined ? undefined : this.#firstByteAt - this.#startedAt,
       durationMs: this.#services.clock() - this.#startedAt,
       substituted: this.#keeper.scope?.substituted ?? [],
       notSubstituted: this.#keeper.scope?.notSubstituted ?? [],
-      scrubbed: this.#answer?.scrubbed ?? [],
+      scrubbed: (this.#webSocket ?? this.#answer)?.scrubbed ?? [],
     };
     this.#services.parts.audit.record(event);
   }
@@ -449,8 +503,6 @@ function checkHead(head: RequestHead, route: Route): { code: ErrorCode; detail?:
     if (field.key === "host") {
       if (host !== undefined) return { code: "bad-request", detail: "two Host fields" };
       host = field;
-    } else if (field.key === "upgrade" && field.value.toLowerCase().includes("websocket")) {
-      return { code: "upgrade-unsupported" };
     }
   }
   // HTTP/1.0 may leave Host out; the connection's authority is used then.

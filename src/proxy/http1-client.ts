@@ -10,7 +10,7 @@ import { chunkOpening, lastChunk, writeResponseHead } from "../core/wire/writer.
 import { errorAnswer } from "./answer.ts";
 import { BatchWriter } from "./batch-writer.ts";
 import type { Timed } from "./deadlines.ts";
-import type { Downstream } from "./downstream.ts";
+import type { Downstream, Switched } from "./downstream.ts";
 import { Exchange } from "./exchange.ts";
 import type { Route } from "./route.ts";
 import type { Services } from "./services.ts";
@@ -79,6 +79,7 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
 
   /** The proxy drains: close as soon as nothing runs. */
   drain(): void {
+    this.#exchange?.onDrain();
     if (this.idle && this.#reader.idle) this.#writer.end();
     else this.#close = true;
   }
@@ -143,6 +144,14 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
 
   resumeRequest(): void {
     this.#socket.resume();
+  }
+
+  switchProtocols(head: ResponseHead): Switched {
+    this.#writer.text(writeResponseHead(head, undefined, false));
+    this.#writer.flushNow();
+    this.deadlineAt = Number.POSITIVE_INFINITY;
+    this.#leaveSocket();
+    return { socket: this.#socket, rest: this.#reader.takeRest() };
   }
 
   onExchangeEnd(requestComplete: boolean): void {
@@ -251,14 +260,19 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
     if (take === undefined) return;
     this.#take = undefined;
     this.#services.deadlines.delete(this);
+    this.#leaveSocket();
+    this.#socket.off("close", this.#onClose);
+    this.#owner.onClosed(this);
+    take(this.#socket, this.#reader.takeRest());
+  }
+
+  /** All that is still heard of it is its close. */
+  #leaveSocket(): void {
     const socket = this.#socket;
     socket.off("data", this.#onData);
     socket.off("drain", this.#onDrain);
     socket.off("end", this.#onEnd);
-    socket.off("close", this.#onClose);
     socket.pause();
-    this.#owner.onClosed(this);
-    take(socket, this.#reader.takeRest());
   }
 
   #answerError(code: ErrorCode, detail: string | undefined): void {

@@ -7,6 +7,7 @@ import { type BodyLength, isPersistent } from "../core/wire/framing.ts";
 import { type MessageHandler, type MessageLimits, ResponseReader } from "../core/wire/message-reader.ts";
 import { chunkOpening, lastChunk, writeRequestHead } from "../core/wire/writer.ts";
 import { BatchWriter } from "./batch-writer.ts";
+import type { Switched } from "./downstream.ts";
 import type { UpstreamListener, UpstreamStream } from "./upstream.ts";
 
 /** What a connection tells its pool. */
@@ -32,7 +33,11 @@ export class Http1Upstream implements UpstreamStream, MessageHandler<ResponseHea
   #answerBegun = false;
   #answerEnded = false;
   #persistent = false;
+  #switched = false;
   #gone = false;
+  readonly #onData = (bytes: Buffer): void => this.#onBytes(bytes);
+  readonly #onSocketEnd = (): void => this.#onEnd();
+  readonly #onDrain = (): void => this.#listener?.onUpstreamDrain();
 
   constructor(socket: Socket, owner: Http1UpstreamOwner, limits: MessageLimits) {
     this.#socket = socket;
@@ -41,9 +46,9 @@ export class Http1Upstream implements UpstreamStream, MessageHandler<ResponseHea
     this.#writer = new BatchWriter(socket);
     socket.on("error", (error) => this.#lose(error));
     socket.on("close", () => this.#lose(undefined));
-    socket.on("end", () => this.#onEnd());
-    socket.on("data", (bytes: Buffer) => this.#onBytes(bytes));
-    socket.on("drain", () => this.#listener?.onUpstreamDrain());
+    socket.on("end", this.#onSocketEnd);
+    socket.on("data", this.#onData);
+    socket.on("drain", this.#onDrain);
   }
 
   /** Takes the connection for one request. */
@@ -86,6 +91,17 @@ export class Http1Upstream implements UpstreamStream, MessageHandler<ResponseHea
     this.#socket.resume();
   }
 
+  switchProtocols(): Switched {
+    const socket = this.#socket;
+    this.#switched = true;
+    this.#listener = undefined;
+    socket.off("end", this.#onSocketEnd);
+    socket.off("data", this.#onData);
+    socket.off("drain", this.#onDrain);
+    socket.pause();
+    return { socket, rest: this.#reader.takeRest() };
+  }
+
   abort(): void {
     this.#listener = undefined;
     this.destroy();
@@ -112,6 +128,7 @@ export class Http1Upstream implements UpstreamStream, MessageHandler<ResponseHea
   }
 
   onEnd(trailers: readonly Field[]): void {
+    if (this.#switched) return;
     this.#answerEnded = true;
     const listener = this.#listener;
     // An answer that came before the request was complete: the leg is in doubt and not used again.

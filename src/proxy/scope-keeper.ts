@@ -59,6 +59,15 @@ export class ScopeKeeper {
     });
   }
 
+  /** The same without waiting: what is not at hand changes nothing yet. */
+  renewAtHand(): void {
+    const answer = this.#services.parts.grants.get(this.#route.sandboxId);
+    if (answer instanceof Promise || answer.kind === "unavailable") return;
+    this.#whenGranted(answer, (compiled) => {
+      if (compiled !== this.#compiled && this.#admits(compiled)) this.#take(compiled);
+    });
+  }
+
   /** Has keys looked up one after the other, then goes on. What stays unknown is nobody's. */
   lookUp(keys: readonly string[], then: () => void): void {
     const [key, ...others] = keys;

@@ -3,6 +3,7 @@
 import type { KeyswapError } from "../core/errors.ts";
 import type { Field, RequestHead, ResponseHead } from "../core/message.ts";
 import type { BodyLength } from "../core/wire/framing.ts";
+import type { Switched } from "./downstream.ts";
 
 /** How an HTTP/2 stream was given up by the other side. */
 export interface StreamReset {
@@ -44,6 +45,8 @@ export interface UpstreamStream {
   /** Stops and restarts the answer. */
   pause(): void;
   resume(): void;
+  /** After a 101: gives the connection away. Absent where it is shared. */
+  switchProtocols?(): Switched;
   /** Gives the request up; nothing more is heard. */
   abort(): void;
 }

@@ -6,8 +6,9 @@
 
 import { findField, type RequestHead } from "../message.ts";
 import type { NotSubstitutedReason } from "../reasons.ts";
+import type { MessageKind } from "../wire/websocket.ts";
 import { Base64Transform } from "./base64-body.ts";
-import { type BodySyntax, syntaxOf } from "./body-syntax.ts";
+import { type BodySyntax, messageSyntax, syntaxOf } from "./body-syntax.ts";
 import { type BodyRules, type Locator, type RequestTransform, TextTransform } from "./body-text.ts";
 import { type ContentCoding, parseCodings, parseMessageCoding } from "./codings.ts";
 import { bodyCover, type DigestAlgorithm } from "./digests.ts";
@@ -90,6 +91,11 @@ export function planRequestBody(
     return plan("in-place", makeTransform(syntax, scope, { equalLength: true, messages }));
   }
   return plan("streamed", makeTransform(syntax, scope, { messages }));
+}
+
+/** The rewrite of a WebSocket message, by its beginning. Messages have no lengths but their frames', which are ours to write. */
+export function transformMessage(kind: MessageKind, beginning: Buffer, scope: SubstitutionScope): RequestTransform {
+  return makeTransform(messageSyntax(kind, beginning), scope, {});
 }
 
 const NO_DIGESTS: readonly DigestAlgorithm[] = [];

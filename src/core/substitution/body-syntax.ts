@@ -1,5 +1,6 @@
 // Which syntax a body has, by its content type: how placeholders may be spelled in it and how values are written.
 
+import type { MessageKind } from "../wire/websocket.ts";
 import type { ValueContext } from "./encodings.ts";
 import type { Spelling } from "./spelling.ts";
 
@@ -28,6 +29,8 @@ const TEXT: BodySyntax = { kind: "text", spelling: "plain", context: "raw", part
 const GRAPHQL: BodySyntax = { kind: "text", spelling: "json", context: "json", parts: undefined, sniff: false };
 /** Text in a charset that keeps ASCII but is not UTF-8: only an ASCII value is the same text in it. */
 const ASCII: BodySyntax = { kind: "text", spelling: "plain", context: "ascii", parts: undefined, sniff: false };
+/** A text message has to be UTF-8 (RFC 6455 section 8.1). */
+const MESSAGE: BodySyntax = { kind: "text", spelling: "plain", context: "utf8", parts: undefined, sniff: false };
 const UNTYPED: BodySyntax = { kind: "text", spelling: "plain", context: "raw", parts: undefined, sniff: true };
 const BINARY: BodySyntax = { kind: "binary" };
 const OPAQUE: BodySyntax = { kind: "opaque" };
@@ -38,6 +41,16 @@ const TEXT_TYPES =
   /^application\/(?:javascript|x-javascript|ecmascript|typescript|yaml|x-yaml|toml|sql|x-sh|x-httpd-php|jwt|x-pem-file|pkcs8|x-www-form|cypher|sparql-query|sparql-update|n-triples|edn|x-nix|hcl|trig)$|\+yaml$/;
 const OPAQUE_TYPES =
   /^(?:image|audio|video|font)\/|^application\/(?:zip|gzip|x-gzip|x-bzip2?|x-xz|zstd|x-7z-compressed|x-rar-compressed|vnd\.rar|x-tar|java-archive|pdf|wasm|ogg|mp4|grpc-web-text.*|vnd\.android\.package-archive|vnd\.openxmlformats-.*|vnd\.oci\.image\.layer.*)$|[+.](?:zip|gzip|zstd)$/;
+
+/** An object, array or string, possibly behind what Socket.IO writes before it: type, attachments, namespace, id. */
+const JSON_MESSAGE = /^[\t\n\r ]*(?:[0-9]{1,20}-?(?:\/[^,]{0,200},)?[0-9]{0,20})?[[{"]/;
+const jsonSignBytes = 256;
+
+/** The syntax of a WebSocket message: no type says what it is, so its beginning does. */
+export function messageSyntax(kind: MessageKind, beginning: Buffer): BodySyntax {
+  if (kind === "binary") return BINARY;
+  return JSON_MESSAGE.test(beginning.toString("latin1", 0, jsonSignBytes)) ? JSON_SYNTAX : MESSAGE;
+}
 
 /** The syntax of a body with this Content-Type value; undefined: the field is absent. */
 export function syntaxOf(contentType: string | undefined): BodySyntax {

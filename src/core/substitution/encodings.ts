@@ -2,14 +2,27 @@
 // its meaning. `undefined` says that the context cannot hold the value. All of this is pure over the value's bytes; the
 // results are memoized by CompiledGrant.
 
-/** Where a value is written. `raw` is for text and binary: the bytes themselves. */
-export type ValueContext = "header" | "cookie" | "basic" | "path" | "query" | "form" | "json" | "xml" | "raw" | "ascii";
+/** Where a value is written. `raw` is for text and binary: the bytes themselves; `utf8` for text that must be UTF-8. */
+export type ValueContext =
+  | "header"
+  | "cookie"
+  | "basic"
+  | "path"
+  | "query"
+  | "form"
+  | "json"
+  | "xml"
+  | "raw"
+  | "ascii"
+  | "utf8";
 
 /** The bytes that stand for `value` in this context, or undefined where it cannot be written. */
 export function encodeValue(value: Buffer, context: ValueContext): Buffer | undefined {
   switch (context) {
     case "raw":
       return value;
+    case "utf8":
+      return isUtf8(value) ? value : undefined;
     case "ascii":
       return value.every((byte) => byte < 0x80) ? value : undefined;
     case "header":

@@ -11,20 +11,25 @@ export const CRLF = Buffer.from("\r\n", "latin1");
  * `target` replaces the head's. Content-Length stays at its place where the length is still a number.
  */
 export function writeRequestHead(head: RequestHead, target: string, length: BodyLength): string {
-  return `${head.method} ${target} HTTP/1.1\r\n${writeFields(head.fields, length, head.method)}\r\n`;
+  const fields = writeFields(head.fields, length, head.method);
+  return `${head.method} ${target} HTTP/1.1\r\n${fields}${head.upgrade === undefined ? "" : UPGRADE}\r\n`;
 }
 
 /**
  * Writes a response head. `length` is "close" where the body ends with the connection, undefined where there is no body
  * and the framing fields stand as they came (HEAD, 304). 1xx and 204 go out without a length whatever it says (RFC 9110
  * section 8.6): a client might wait for a body. `close` tells the client not to use the connection again.
- * Proxy-Authenticate is written: it is our own challenge, whoever forwards an answer takes that of others out.
+ * Proxy-Authenticate is written: it is our own challenge, whoever forwards an answer takes that of others out. A 101
+ * changes to WebSocket, the one protocol that is changed to.
  */
 export function writeResponseHead(head: ResponseHead, length: BodyLength | undefined, close: boolean): string {
   const bodiless = head.status < 200 || head.status === 204;
   const fields = writeFields(head.fields, bodiless ? "close" : length, undefined);
-  return `HTTP/1.1 ${head.status} ${head.reason}\r\n${fields}${close ? "Connection: close\r\n" : ""}\r\n`;
+  const connection = head.status === 101 ? UPGRADE : close ? "Connection: close\r\n" : "";
+  return `HTTP/1.1 ${head.status} ${head.reason}\r\n${fields}${connection}\r\n`;
 }
+
+const UPGRADE = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
 
 /** The line that opens a chunk of `size` bytes. */
 export function chunkOpening(size: number): string {
