@@ -1,5 +1,6 @@
 // Runs a service until a signal: ready line, drain, exit code.
 
+import { setFlagsFromString } from "node:v8";
 import type { Config } from "../config/settings.ts";
 import { createLogging, type Logger } from "../telemetry/logger.ts";
 import { type Cli, reportFailure } from "./command.ts";
@@ -10,6 +11,7 @@ import { readVersion } from "./version.ts";
 export async function serve(cli: Cli, config: Config, compose: (logger: Logger) => Promise<Service>): Promise<number> {
   // From the first moment: a signal during the start closes what was started.
   const stop = new StopSignals();
+  boundYoungGeneration();
   const logging = createLogging({ level: config.logLevel });
   const { logger } = logging;
   try {
@@ -34,6 +36,15 @@ export async function serve(cli: Cli, config: Config, compose: (logger: Logger) 
     stop.release();
     await logging.flush();
   }
+}
+
+/**
+ * Each piece of a body that was relayed is garbage outside of V8's heap, which only a collection of the young generation
+ * frees, and that one runs the later the larger its space has grown: at its usual 16 MiB up to 80 MiB of pieces wait for it
+ * under bulk traffic. It starts at 1 MiB; this keeps it there. Measured: no difference in CPU, 60 MiB less at the peak.
+ */
+function boundYoungGeneration(): void {
+  setFlagsFromString("--semi-space-growth-factor=1");
 }
 
 const STOP_SIGNALS = ["SIGTERM", "SIGINT"] as const;
