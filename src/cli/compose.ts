@@ -9,6 +9,7 @@
 
 import { existsSync } from "node:fs";
 import { type Config, variableName } from "../config/settings.ts";
+import type { AuditEvent } from "../core/audit.ts";
 import { AdminServer, type Readiness } from "../telemetry/admin-server.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Metrics, MetricsText } from "../telemetry/metrics.ts";
@@ -28,11 +29,17 @@ function newAssembly(): Assembly & AsyncDisposable {
   return { stack, drain: { graceMs: 0 }, listening: [], [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }
 
+export interface StartOptions {
+  readonly shared: boolean;
+  /** Told of each audit event, in a turn of its own. */
+  readonly observe?: ((event: AuditEvent) => void) | undefined;
+}
+
 /**
  * The API and the proxy in one process. A `shared` one has the data folder for itself and is found there by other
  * commands; several that are not may stand beside each other.
  */
-export async function composeStart(config: Config, logger: Logger, options: { shared: boolean }): Promise<Service> {
+export async function composeStart(config: Config, logger: Logger, options: StartOptions): Promise<Service> {
   await using assembly = newAssembly();
   const folder = DataFolder.open(config.dataDir);
   if (options.shared) assembly.stack.use(lockDataFolder(folder));
@@ -54,6 +61,7 @@ export async function composeStart(config: Config, logger: Logger, options: { sh
     apiUrl: localUrl(api.url),
     proxyKey: apiOptions.proxyKey,
     metrics,
+    observe: options.observe,
   });
   const proxyAddress = formatAddress(reachable(parseAddress(proxy.addresses.proxy)));
   api.setProxyUrl(config.proxyUrl ?? `http://${proxyAddress}`);

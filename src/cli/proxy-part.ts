@@ -5,8 +5,10 @@ import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { createSecureContext, type SecureContext } from "node:tls";
 import { type Config, variableName } from "../config/settings.ts";
+import type { AuditEvent } from "../core/audit.ts";
 import { CidrSet } from "../core/authority/ip.ts";
 import { KeyswapError } from "../core/errors.ts";
+import type { AuditSink } from "../core/ports.ts";
 import { Dialler } from "../proxy/dial.ts";
 import { NameResolver } from "../proxy/dns.ts";
 import { defaultProxyLimits, type ProxyOptions } from "../proxy/options.ts";
@@ -36,6 +38,7 @@ export interface ProxyPartOptions {
   readonly proxyKey: string;
   /** Absent where nobody can scrape. */
   readonly metrics: Metrics | undefined;
+  readonly observe?: ((event: AuditEvent) => void) | undefined;
 }
 
 export interface ProxyPart {
@@ -101,7 +104,7 @@ export async function openProxyPart(assembly: Assembly, options: ProxyPartOption
     sources: grants,
     leaves,
     dialler: metrics === undefined ? dialler : timed(dialler, metrics),
-    audit: metrics?.counted(audit) ?? audit,
+    audit: observed(metrics?.counted(audit) ?? audit, options.observe),
     logger,
     clock,
     ...(proxyCertificate === undefined ? {} : { proxyCertificate }),
@@ -216,6 +219,17 @@ function proxyOptions(config: Config): ProxyOptions {
     bufferBytes: config.bufferBytes,
     note: config.note,
     limits: defaultProxyLimits,
+  };
+}
+
+/** An observer may throw: it does so in a turn of its own, as a listener of any event would. */
+function observed(audit: AuditSink, observe: ProxyPartOptions["observe"]): AuditSink {
+  if (observe === undefined) return audit;
+  return {
+    record(event) {
+      audit.record(event);
+      queueMicrotask(() => observe(event));
+    },
   };
 }
 
