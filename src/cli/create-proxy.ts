@@ -89,7 +89,7 @@ export async function createProxy({ settings = {} }: ProxyOptions = {}): Promise
   service.failed.catch((error: unknown) => events.emit("failed", error));
   const { proxy, api } = startedAddresses(service);
   const apiKey = config.apiKey ?? DataFolder.open(config.dataDir).openKey("api-key");
-  const client = new ApiClient(api, apiKey);
+  const client = new ApiClient({ url: api, key: apiKey });
   stack.defer(() => client.close());
   const secrets = new SecretService({ apiUrl: api, apiKey: apiKey.reveal().toString("utf8") });
   const owned = stack.move();
