@@ -1,8 +1,6 @@
 #!/usr/bin/env node
 // argv in, exit code out. Nothing but built-ins may be imported statically here: an old Node has to reach the message.
 
-import module from "node:module";
-
 const [major = 0] = process.versions.node.split(".").map(Number);
 if (major < 24) {
   process.stderr.write(
@@ -12,7 +10,9 @@ if (major < 24) {
   process.exit(2);
 }
 
-// Takes a start from about 244 to 56 ms; must run before the commands are loaded.
-module.enableCompileCache();
+const argv = process.argv.slice(2);
+// Must run before the commands are loaded.
+const { launch } = await import("./cli/launch.ts");
+launch(argv);
 const { main } = await import("./cli/main.ts");
-process.exitCode = await main(process.argv.slice(2));
+process.exitCode = await main(argv);
