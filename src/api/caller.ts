@@ -1,9 +1,11 @@
 // Who calls: a bearer credential, and what it may do.
 
 import { createHash, timingSafeEqual } from "node:crypto";
+import type { IncomingHttpHeaders } from "node:http";
 import type { Clock } from "../core/ports.ts";
 import type { Actor, ApiKeyRecord, Permission, Store } from "../core/store.ts";
 import { Problem } from "./problem.ts";
+import { requireSameOrigin, type Sessions } from "./sessions.ts";
 
 export const permissions = [
   "manage:secrets",
@@ -41,19 +43,38 @@ export class Callers {
   readonly #clock: Clock;
   readonly #bootstrapHash: string | undefined;
   readonly #proxyHash: string | undefined;
+  readonly #sessions: Sessions;
 
-  constructor(store: Store, clock: Clock, keys: { apiKey?: string | undefined; proxyKey?: string | undefined }) {
+  constructor(
+    store: Store,
+    clock: Clock,
+    sessions: Sessions,
+    keys: { apiKey?: string | undefined; proxyKey?: string | undefined },
+  ) {
     this.#store = store;
     this.#clock = clock;
+    this.#sessions = sessions;
     this.#bootstrapHash = keys.apiKey === undefined ? undefined : hashToken(keys.apiKey);
     this.#proxyHash = keys.proxyKey === undefined ? undefined : hashToken(keys.proxyKey);
+  }
+
+  /** By the bearer credential, else by the console's session. Throws 401 where there is none of ours, 403 across sites. */
+  of(headers: IncomingHttpHeaders): Promise<Caller> {
+    const organization = headers["x-daytona-organization-id"];
+    const chosen = typeof organization === "string" ? organization : undefined;
+    if (headers.authorization !== undefined) return this.identify(headers.authorization, chosen);
+    return this.#inSession(headers, chosen);
   }
 
   /** Throws 401 where the credential is none of ours. `organization` is the header for callers that may choose. */
   async identify(authorization: string | undefined, organization: string | undefined): Promise<Caller> {
     const token = /^Bearer +([\x21-\x7e]{1,4096})$/i.exec(authorization ?? "")?.[1];
     if (token === undefined) throw unauthorized();
-    const hash = hashToken(token);
+    return this.byHash(hashToken(token), organization);
+  }
+
+  /** The holder of the key with this hash, judged anew: a key that was revoked since is none. */
+  async byHash(hash: string, organization: string | undefined): Promise<Caller> {
     const { defaultId } = this.#store.organizations;
     if (equalHashes(hash, this.#proxyHash))
       return {
@@ -76,6 +97,15 @@ export class Callers {
         key: undefined,
       };
     return this.#keyHolder(hash);
+  }
+
+  async #inSession(headers: IncomingHttpHeaders, organization: string | undefined): Promise<Caller> {
+    const keyHash = this.#sessions.find(headers.cookie);
+    if (keyHash === undefined) throw unauthorized();
+    requireSameOrigin(headers);
+    const caller = await this.byHash(keyHash, organization);
+    // Values are for proxies: no page gets to resolve, whatever its key may do elsewhere.
+    return { ...caller, permissions: new Set([...caller.permissions].filter((each) => each !== "resolve:secrets")) };
   }
 
   async #keyHolder(hash: string): Promise<Caller> {

@@ -18,7 +18,7 @@ export const MAX_SOURCES = 64;
 const MAX_LOCATIONS = 64;
 
 /** Text that every database takes and gives back unchanged. */
-const plainText = z
+export const plainText = z
   .string("must be a string")
   .refine((text) => text.isWellFormed() && !text.includes("\0"), "must be well-formed text without NUL");
 
@@ -162,8 +162,6 @@ export const displayName = plainText
     (text) => !/[\p{Cc}\p{Zl}\p{Zp}]/u.test(text) && text.trim() === text,
     "must be one line without blanks around it",
   );
-
-export { plainText };
 
 export function asSecretValue(name: string, value: string): SecretValue {
   return new SecretValue(name, value);

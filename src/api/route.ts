@@ -53,11 +53,7 @@ export function register(app: FastifyInstance, callers: Callers, definition: Any
     url: `/api${definition.path}`,
     onRequest: async (request) => {
       if (definition.access === "public") return;
-      const organization = request.headers["x-daytona-organization-id"];
-      const caller = await callers.identify(
-        request.headers.authorization,
-        typeof organization === "string" ? organization : undefined,
-      );
+      const caller = await callers.of(request.headers);
       if (definition.access !== "any-credential") requirePermission(caller, definition.access);
       known.set(request, caller);
     },

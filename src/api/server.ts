@@ -30,6 +30,9 @@ import { ResolveAudit } from "./resolve-audit.ts";
 import { type AnyRoute, register } from "./route.ts";
 import { sandboxRoutes } from "./sandbox-routes.ts";
 import { secretRoutes } from "./secret-routes.ts";
+import { sessionRoutes } from "./session-routes.ts";
+import { Sessions } from "./sessions.ts";
+import { Traffic } from "./traffic-routes.ts";
 
 export interface SecretApiOptions {
   /** Not closed by the API. */
@@ -45,6 +48,8 @@ export interface SecretApiOptions {
   readonly logger?: FastifyBaseLogger | undefined;
   /** Changes the master key and seals all values under it; by default they are sealed under the current one. */
   readonly rotateMasterKey?: (() => Promise<MasterKeyRotation>) | undefined;
+  /** Of keyswap, for the console. */
+  readonly version?: string | undefined;
   /** How long audit entries are kept; 90 days by default. */
   readonly auditRetentionMs?: number | undefined;
   /** How this deployment's proxies decide, for explanations; as without any setting by default. */
@@ -94,11 +99,13 @@ export async function createSecretApi(options: SecretApiOptions): Promise<Secret
   const clock = options.clock ?? Date.now;
   const logger = options.logger ?? silent;
   const app = makeApp(logger, clock);
-  const callers = new Callers(store, clock, options);
+  const sessions = new Sessions(clock);
+  const callers = new Callers(store, clock, sessions, options);
   const hub = new ChangeHub(store.changes, logger);
   const streams = new ChangeStreams(hub, store.changes, callers);
   const audit = new ResolveAudit(store.audit, clock, logger);
   const retention = options.auditRetentionMs ?? DEFAULT_AUDIT_RETENTION_MS;
+  const traffic = new Traffic(store, clock, callers);
   const maintenance = new Maintenance(store, clock, logger, retention);
 
   const routes: readonly AnyRoute[] = [
@@ -117,6 +124,8 @@ export async function createSecretApi(options: SecretApiOptions): Promise<Secret
     ...organizationRoutes(store.organizations),
     ...masterKeyRoutes(store, clock, options.rotateMasterKey ?? (() => store.rotateMasterKey())),
     ...auditRoutes(store.audit),
+    ...sessionRoutes(sessions, callers, options.version ?? "0"),
+    ...traffic.routes,
     ...explainRoutes(store, clock, options.rules ?? defaultRules),
     ...publicRoutes(store, options.caCertificate),
   ];
@@ -126,7 +135,10 @@ export async function createSecretApi(options: SecretApiOptions): Promise<Secret
   app.addHook("onSend", async (request, reply) => {
     if (request.method !== "GET" && reply.statusCode < 300) await hub.tellStreams();
   });
-  app.addHook("preClose", async () => streams.close());
+  app.addHook("preClose", async () => {
+    streams.close();
+    traffic.close();
+  });
   app.addHook("onClose", async () => {
     await maintenance.close();
     await hub.close();

@@ -9,6 +9,7 @@ import type { Logger } from "../telemetry/logger.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { rotateMasterKeyFile } from "./master-key-file.ts";
 import { startStep } from "./start-failure.ts";
+import { readVersion } from "./version.ts";
 
 /** Plain data: it crosses to the worker thread. */
 export interface ApiServiceOptions {
@@ -60,6 +61,7 @@ export async function openApiService(options: ApiServiceOptions, logger: Logger)
           ? store.rotateMasterKey()
           : rotateMasterKeyFile(store, options.masterKeyFile),
       ),
+      version: readVersion(),
       logger,
     });
     const { host, port } = options.listen;

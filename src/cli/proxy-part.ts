@@ -19,6 +19,7 @@ import { GrantCache } from "../secrets/grant-cache.ts";
 import { Heartbeat } from "../secrets/heartbeat.ts";
 import type { Readiness } from "../telemetry/admin-server.ts";
 import { type AuditLog, openAuditLog } from "../telemetry/audit-log.ts";
+import { EventReporter } from "../telemetry/event-reporter.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { CertificateAuthority } from "../tls/authority.ts";
@@ -84,6 +85,7 @@ export async function openProxyPart(assembly: Assembly, options: ProxyPartOption
   stack.defer(() => heartbeat.close());
   const audit = await openAudit(config, logger);
   stack.defer(() => audit.close());
+  const sink = config.report ? reportedToo(assembly, audit, client, logger) : audit;
   const parent = await startStep("the parent proxy", variableName("upstreamProxy"), () => parentProxy(config));
   const proxyCertificate = await startStep("the proxy's certificate", variableName("proxyCert"), () =>
     readCertificate(config),
@@ -104,7 +106,7 @@ export async function openProxyPart(assembly: Assembly, options: ProxyPartOption
     sources: grants,
     leaves,
     dialler: metrics === undefined ? dialler : timed(dialler, metrics),
-    audit: observed(metrics?.counted(audit) ?? audit, options.observe),
+    audit: observed(metrics?.counted(sink) ?? sink, options.observe),
     logger,
     clock,
     ...(proxyCertificate === undefined ? {} : { proxyCertificate }),
@@ -229,6 +231,22 @@ function observed(audit: AuditSink, observe: ProxyPartOptions["observe"]): Audit
     record(event) {
       audit.record(event);
       queueMicrotask(() => observe(event));
+    },
+  };
+}
+
+/** Events go to the audit log, and besides to the Secret API, for its console. */
+function reportedToo({ stack }: Assembly, audit: AuditLog, client: SecretApiClient, logger: Logger): AuditSink {
+  const reporter = new EventReporter({
+    proxy: randomUUID(),
+    send: (report) => client.reportTraffic(report),
+    log: (message) => logger.info(message),
+  });
+  stack.defer(() => reporter.close());
+  return {
+    record: (event) => {
+      audit.record(event);
+      reporter.record(event);
     },
   };
 }

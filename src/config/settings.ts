@@ -343,6 +343,13 @@ export const settings = {
     fallback: "90",
     part: "api",
   },
+  report: {
+    schema: values.onOff,
+    description: "The proxy reports its traffic to the Secret API, for the console: counts and a sample, no value.",
+    example: "off",
+    fallback: "on",
+    part: "proxy",
+  },
   note: {
     schema: values.onOff,
     description: "Responses carry `keyswap-note` with the reasons why placeholders were not substituted.",

@@ -130,6 +130,15 @@ export class SecretApiClient {
     return readReply(reply, undefined, parseReportAnswer);
   }
 
+  /** Tells the API of traffic: the JSON of a TrafficReport. Never rejects. */
+  async reportTraffic(report: string): Promise<"accepted" | "absent" | "refused" | "unreachable"> {
+    if (this.#form === "daytona") return "absent";
+    const reply = await this.#transport.post("/egress/events", report);
+    if (reply.kind !== "reply" || reply.status >= 500) return "unreachable";
+    if (reply.status < 300) return "accepted";
+    return reply.status === 404 || reply.status === 405 ? "absent" : "refused";
+  }
+
   /** Opens the change stream; "absent" where the API has none. `signal` ends the opening. Never rejects; `chunks` may throw. */
   async openChanges(since: string | undefined, signal: AbortSignal): Promise<ChangesAnswer> {
     if (this.#form === "daytona") return { kind: "absent" };
