@@ -1,9 +1,8 @@
 // Backup and restore of a SQLite store, its file's mode, and what a full disk does.
 
-import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -13,6 +12,7 @@ import { restore } from "../../src/store/backup.ts";
 import { formatMasterKey, makeMasterKey } from "../../src/store/envelope.ts";
 import { openStore } from "../../src/store/open.ts";
 import { startSecretApi } from "../support/secret-api.ts";
+import { canMount, SmallDisk } from "../support/small-disk.ts";
 
 const key = makeMasterKey();
 const masterKeys = formatMasterKey(key);
@@ -119,37 +119,31 @@ describe("a backup", () => {
   });
 });
 
-const canMount = process.getuid?.() === 0 && process.platform === "linux";
-describe.skipIf(!canMount)(`a full disk${canMount ? "" : " (skipped: mounting a small tmpfs needs root)"}`, () => {
+const noDisk = canMount();
+describe.skipIf(noDisk !== undefined)(`a full disk${noDisk === undefined ? "" : ` (skipped: ${noDisk})`}`, () => {
   it("answers 507, loses nothing, and goes on when there is room again", async () => {
-    const mount = join(directory, "small");
-    await mkdir(mount);
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", mount]);
-    const file = join(mount, "keyswap.db");
-    try {
-      const api = await startSecretApi({ openStore: () => openStore({ path: file, masterKeys }) });
-      const answered: string[] = [];
-      let refusal: { status: number; body: { message: string } } | undefined;
-      for (let at = 0; at < 500 && refusal === undefined; at++) {
-        const name = `FULL_${at}`;
-        const answer = await api.call("POST", "/secret", { name, value: "x".repeat(8_000) });
-        if (answer.status === 201) answered.push(name);
-        else refusal = answer;
-      }
-      expect(refusal).toMatchObject({ status: 507, body: { message: expect.stringContaining("full") } });
-      expect(answered.length).toBeGreaterThan(3);
-      const there = () =>
-        api.call("GET", "/secret").then(({ body }) => body.map((each: { name: string }) => each.name).sort());
-      expect(await there()).toEqual([...answered].sort());
-
-      execFileSync("mount", ["-o", "remount,size=4m", mount]);
-      expect((await api.call("POST", "/secret", { name: "ROOM", value: "v" })).status).toBe(201);
-      await api.close();
-      const again = await openStore({ path: file, masterKeys });
-      expect((await names(again)).sort()).toEqual([...answered, "ROOM"].sort());
-      await again.close();
-    } finally {
-      execFileSync("umount", ["-l", mount]);
+    using disk = new SmallDisk("1m");
+    const file = join(disk.path, "keyswap.db");
+    const api = await startSecretApi({ openStore: () => openStore({ path: file, masterKeys }) });
+    const answered: string[] = [];
+    let refusal: { status: number; body: { message: string } } | undefined;
+    for (let at = 0; at < 500 && refusal === undefined; at++) {
+      const name = `FULL_${at}`;
+      const answer = await api.call("POST", "/secret", { name, value: "x".repeat(8_000) });
+      if (answer.status === 201) answered.push(name);
+      else refusal = answer;
     }
+    expect(refusal).toMatchObject({ status: 507, body: { message: expect.stringContaining("full") } });
+    expect(answered.length).toBeGreaterThan(3);
+    const there = () =>
+      api.call("GET", "/secret").then(({ body }) => body.map((each: { name: string }) => each.name).sort());
+    expect(await there()).toEqual([...answered].sort());
+
+    disk.resize("4m");
+    expect((await api.call("POST", "/secret", { name: "ROOM", value: "v" })).status).toBe(201);
+    await api.close();
+    const again = await openStore({ path: file, masterKeys });
+    expect((await names(again)).sort()).toEqual([...answered, "ROOM"].sort());
+    await again.close();
   });
 });

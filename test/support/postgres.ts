@@ -16,6 +16,8 @@ export interface Cluster {
   start(): void;
   /** `immediate` is a crash: no checkpoint, recovery at the next start. */
   stop(mode: "fast" | "immediate"): void;
+  /** Whether or not it runs. */
+  restart(): void;
   /** Stops the server and removes everything. */
   remove(): Promise<void>;
 }
@@ -28,11 +30,12 @@ export function postgresMissing(): string | undefined {
   return undefined;
 }
 
-export async function startCluster(): Promise<Cluster> {
+/** `folder`: where its directory is made; the system's one for temporary files by default. */
+export async function startCluster(folder = tmpdir()): Promise<Cluster> {
   const bin = binaries();
   if (bin === undefined) throw new Error("PostgreSQL is missing");
   const user = process.getuid?.() === 0 ? owner() : undefined;
-  const directory = await mkdtemp(join(tmpdir(), "keyswap-pg-"));
+  const directory = await mkdtemp(join(folder, "keyswap-pg-"));
   if (user !== undefined) await chown(directory, user.uid, user.gid);
   const port = await freePort();
   const run = (program: string, ...args: string[]) =>
@@ -57,6 +60,14 @@ export async function startCluster(): Promise<Cluster> {
   return {
     start,
     stop,
+    restart: () => {
+      try {
+        stop("immediate");
+      } catch {
+        // It had ended by itself.
+      }
+      start();
+    },
     createDatabase: async (name) => {
       const server = `postgres://keyswap@127.0.0.1:${port}`;
       const client = new pg.Client(`${server}/postgres`);
