@@ -9,15 +9,18 @@ import { readEnvFile } from "./env-file.ts";
 import { openGateway } from "./gateway.ts";
 import { openJavaPort } from "./java-port.ts";
 import { parseMount } from "./mount.ts";
+import { clean } from "./output.ts";
 import { registerSandbox, type SandboxRules } from "./registered-sandbox.ts";
 import { runChild } from "./run-child.ts";
+import { RunSummary } from "./run-summary.ts";
 import { sandboxEnvironment } from "./sandbox-environment.ts";
-import { addSettingFlags } from "./setting-flags.ts";
+import { addSettingFlags, type Flags } from "./setting-flags.ts";
 import { makeTrustBundle } from "./trust-bundle.ts";
 
 interface RunOptions extends SandboxRules {
   readonly secret?: readonly string[];
   readonly envFrom?: readonly string[];
+  readonly summary?: boolean;
 }
 
 export function define(cli: Cli): Command {
@@ -42,6 +45,8 @@ export function define(cli: Cli): Command {
     .option("--env-from <file>", "variables of a .env file; placeholders are mounted; may be repeated", collect)
     .option("--host <pattern>", "the command may reach only this host; may be repeated", collect)
     .option("--on-violation <choice>", "pass or block, for this command")
+    .option("--summary", "say on stderr at the end what was sent and what was not substituted (default on a terminal)")
+    .option("--no-summary", "say nothing at the end")
     .addHelpText(
       "after",
       "\nUses the keyswap that runs on the data folder; where none runs, a private one for the command's time.\n" +
@@ -49,21 +54,45 @@ export function define(cli: Cli): Command {
     );
   const flags = addSettingFlags(command, (key) => key !== "onViolation");
   return command.action(async (name: string, args: readonly string[], options: RunOptions) => {
-    const named = (options.secret ?? []).map(parseMount);
-    const config = await loadConfig({ command: "run", flags, env: cli.env });
-    await using gateway = await openGateway(config);
-    const { client } = gateway;
-    const files = await Promise.all((options.envFrom ?? []).map((path) => readEnvFile(path, client)));
-    // The last one that names a variable counts: the command line before files.
-    const mounts = new Map([...files.flatMap((file) => file.mounts), ...named].map((mount) => [mount.env, mount]));
-    await using sandbox = await registerSandbox(client, [...mounts.values()], options);
-    // What the caller's environment says goes before a file, as programs that read such files do it.
-    const before = Object.assign({}, ...files.map((file) => file.variables), cli.env);
-    using trust = makeTrustBundle(sandbox.caCertificate, before);
-    const { proxyUrl, placeholders } = sandbox;
-    await using java = await openJavaPort(proxyUrl);
-    const { env: trustVariables, javaTrustStore } = trust;
-    const env = { proxyUrl, placeholders, trust: trustVariables, javaTrustStore, javaPort: java?.port };
-    cli.exitCode = await runChild(name, args, sandboxEnvironment(before, env));
+    const summary = new RunSummary();
+    const isPrivate = await runSandboxed(cli, { command: [name, ...args], options, flags, summary });
+    // Only now has every connection ended and been counted.
+    if (isPrivate && (options.summary ?? cli.stderr.isTTY)) {
+      cli.stderr.write(
+        summary
+          .lines()
+          .map((line) => `keyswap: ${clean(line)}\n`)
+          .join(""),
+      );
+    }
   });
+}
+
+interface SandboxedRun {
+  readonly command: readonly [string, ...string[]];
+  readonly options: RunOptions;
+  readonly flags: Flags;
+  readonly summary: RunSummary;
+}
+
+/** Sets the exit code; answers whether a private keyswap was started, whose events are in the summary then. */
+async function runSandboxed(cli: Cli, { command, options, flags, summary }: SandboxedRun): Promise<boolean> {
+  const [name, ...args] = command;
+  const named = (options.secret ?? []).map(parseMount);
+  const config = await loadConfig({ command: "run", flags, env: cli.env });
+  await using gateway = await openGateway(config, (event) => summary.add(event));
+  const { client } = gateway;
+  const files = await Promise.all((options.envFrom ?? []).map((path) => readEnvFile(path, client)));
+  // The last one that names a variable counts: the command line before files.
+  const mounts = new Map([...files.flatMap((file) => file.mounts), ...named].map((mount) => [mount.env, mount]));
+  await using sandbox = await registerSandbox(client, [...mounts.values()], options);
+  // What the caller's environment says goes before a file, as programs that read such files do it.
+  const before = Object.assign({}, ...files.map((file) => file.variables), cli.env);
+  using trust = makeTrustBundle(sandbox.caCertificate, before);
+  const { proxyUrl, placeholders } = sandbox;
+  await using java = await openJavaPort(proxyUrl);
+  const { env: trustVariables, javaTrustStore } = trust;
+  const env = { proxyUrl, placeholders, trust: trustVariables, javaTrustStore, javaPort: java?.port };
+  cli.exitCode = await runChild(name, args, sandboxEnvironment(before, env));
+  return gateway.isPrivate;
 }

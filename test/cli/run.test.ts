@@ -198,3 +198,10 @@ test("the value is in no file of the data folder", () => {
   const audit = execFileSync("cat", [join(bench.dataDir, "audit.jsonl")], { encoding: "utf8" });
   expect(audit).toContain('"secret":"API"');
 });
+
+test("a summary is told on request, after what the command said", async () => {
+  const args = ["run", "--summary", "--secret", "KEY=API", "--", "sh", "-c", curl("localhost")];
+  const { code, stderr } = await bench.run(args);
+  expect(code).toBe(0);
+  expect(stderr).toBe("keyswap: 1 exchange, 0 tunnels, substituted: API, scrubbed: API\n");
+});
