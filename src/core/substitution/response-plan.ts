@@ -16,7 +16,7 @@ import { type ContentCoding, parseCodings, parseMessageCoding } from "./codings.
 import { type CutEdges, edgesOf, isBytePart } from "./content-range.ts";
 import { isMessageType } from "./messages.ts";
 import { natureOf } from "./response-nature.ts";
-import type { ScrubMode } from "./scrubber.ts";
+import type { ScrubMode } from "./scrub-body.ts";
 
 export { narrowRequest } from "./narrow-request.ts";
 
@@ -80,7 +80,7 @@ export function planResponseBody(
     return codings.length > 0 ? refuse : { ...inPlace, codings, edges: edgesOf(head.fields) };
   }
   const nature = natureOf(type);
-  const mode: ScrubMode = nature.isText ? "exact" : "in-place";
+  const { mode } = nature;
   if (typeof length === "number" && length <= limits.bufferBytes && !nature.isEvents) {
     return { ...buffered, mode, codings };
   }

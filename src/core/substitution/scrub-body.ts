@@ -3,8 +3,15 @@
 
 import type { BodyTransform, Emit } from "../message.ts";
 import type { PatternSet } from "./search.ts";
+import type { ByteSniffer } from "./sniffer.ts";
 
 const nothing = Buffer.alloc(0);
+
+/**
+ * `exact`: the placeholder as it is. `in-place`: cut or padded to the form's length, so that no length changes. `sniffed`:
+ * exact as long as the body's first bytes look like text, else in-place.
+ */
+export type ScrubMode = "exact" | "in-place" | "sniffed";
 
 /** What is written in the place of a match that is `length` bytes long. */
 export type StandInFor<T> = (value: T, length: number) => Buffer;
@@ -107,5 +114,31 @@ export class ScrubBody<T> implements BodyTransform {
     }
     chunk.copy(this.#held, this.#heldLength, 0, length);
     this.#heldLength = needed;
+  }
+}
+
+/** Lets a sniffer see what goes out before each place of a value, so that cuts make no difference to what it knows. */
+export class SniffedBody<T> implements BodyTransform {
+  readonly #body: ScrubBody<T>;
+  readonly #sniffer: ByteSniffer;
+
+  constructor(body: ScrubBody<T>, sniffer: ByteSniffer) {
+    this.#body = body;
+    this.#sniffer = sniffer;
+  }
+
+  push(chunk: Buffer, emit: Emit): undefined {
+    return this.#body.push(chunk, this.#seen(emit));
+  }
+
+  end(emit: Emit): undefined {
+    return this.#body.end(this.#seen(emit));
+  }
+
+  #seen(emit: Emit): Emit {
+    return (bytes) => {
+      this.#sniffer.advance(bytes, 0, bytes.length);
+      emit(bytes);
+    };
   }
 }

@@ -17,9 +17,10 @@ import type { CutEdges } from "./content-range.ts";
 import { exactStandIn, inPlaceStandIn, type Spelling } from "./form.ts";
 import { formsOf } from "./forms.ts";
 import { type MessageOptions, MessageTransform } from "./messages.ts";
-import { ScrubBody, type StandInFor } from "./scrub-body.ts";
+import { ScrubBody, type ScrubMode, SniffedBody, type StandInFor } from "./scrub-body.ts";
 import { ScrubByteRanges, ScrubPart } from "./scrub-part.ts";
 import { type Match, PatternSet } from "./search.ts";
+import { ByteSniffer } from "./sniffer.ts";
 
 /** What one exchange knows and learns. */
 export interface ScrubSession {
@@ -28,9 +29,6 @@ export interface ScrubSession {
   /** A value of this secret was taken out. Called once per place: keep a set. */
   found(secretName: string): void;
 }
-
-/** `exact`: the placeholder as it is. `in-place`: cut or padded to the form's length, so that no length changes. */
-export type ScrubMode = "exact" | "in-place";
 
 /** The same grants stand behind many hosts where they are unrestricted. Entries go with their first grant. */
 const scrubbers = new WeakMap<Grant, { readonly grants: readonly Grant[]; readonly scrubber: Scrubber }[]>();
@@ -119,10 +117,13 @@ export class Scrubber {
    * (its mode is in-place then).
    */
   body(mode: ScrubMode, session: ScrubSession, edges?: CutEdges): BodyTransform {
-    const write = standInFor(mode, session);
+    const sniffer = mode === "sniffed" ? new ByteSniffer() : undefined;
+    const write = standInFor(() => (mode === "exact" || sniffer?.binary === false ? "exact" : "in-place"), session);
     switch (edges?.kind) {
-      case undefined:
-        return new ScrubBody(this.#values, write);
+      case undefined: {
+        const body = new ScrubBody(this.#values, write);
+        return sniffer === undefined ? body : new SniffedBody(body, sniffer);
+      }
       case "part":
         return new ScrubPart(this.#values, write, edges);
       case "byteranges":
@@ -138,8 +139,12 @@ export class Scrubber {
   }
 
   /** A whole body at once; the same buffer if nothing was found. */
-  scrubWhole(body: Buffer, mode: ScrubMode, session: ScrubSession): Buffer {
-    return replaceAll(this.#values, body, standInFor(mode, session));
+  scrubWhole(body: Buffer, mode: Exclude<ScrubMode, "sniffed">, session: ScrubSession): Buffer {
+    return replaceAll(
+      this.#values,
+      body,
+      standInFor(() => mode, session),
+    );
   }
 
   #scrubText(text: string, withShort: boolean, session: ScrubSession): string {
@@ -201,11 +206,11 @@ function compareNames(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-function standInFor(mode: ScrubMode, session: ScrubSession): StandInFor<Meaning> {
+function standInFor(modeNow: () => Exclude<ScrubMode, "sniffed">, session: ScrubSession): StandInFor<Meaning> {
   return (meaning, length) => {
     const { owner, spelling, spelledLength } = choose(meaning, session.carried);
     session.found(owner.name);
-    if (mode === "exact") return exactStandIn(spelling, spelledLength, owner.placeholder);
+    if (modeNow() === "exact") return exactStandIn(spelling, spelledLength, owner.placeholder);
     return inPlaceStandIn(spelling, spelledLength, owner.placeholder, length);
   };
 }
@@ -233,7 +238,11 @@ function choose(meaning: Meaning, carried: ReadonlySet<string>): Choice {
 function scrubText(set: PatternSet<Meaning>, text: string, session: ScrubSession): string {
   if (!set.mayMatch(text)) return text;
   const bytes = Buffer.from(text, "latin1");
-  const scrubbed = replaceAll(set, bytes, standInFor("exact", session));
+  const scrubbed = replaceAll(
+    set,
+    bytes,
+    standInFor(() => "exact", session),
+  );
   return scrubbed === bytes ? text : scrubbed.toString("latin1");
 }
 

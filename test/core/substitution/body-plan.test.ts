@@ -199,6 +199,26 @@ describe("a body's plan", () => {
     expect(kind(json, "chunked", scopeFor([]), ["Content-Encoding", "zstd"])).toBe("untouched");
   });
 
+  it("reads a long coded body also where nothing may be written, if what is in it may be refused", () => {
+    const zstd = ["Content-Encoding", "zstd"] as [string, string];
+    const elsewhere = (onViolation: "pass" | "block") => grant("A", E, { hosts: ["other.test"], onViolation });
+    expect(kind(json, long, scopeFor([elsewhere("block")]), zstd)).toBe("streamed");
+    expect(kind(json, "chunked", scopeFor([], { onViolation: "block" }), zstd)).toBe("streamed");
+    expect(kind(json, "chunked", scopeFor([elsewhere("pass")], { onViolation: "block" }), zstd)).toBe("streamed");
+    expect(kind(json, long, scopeFor([elsewhere("pass")]), zstd)).toBe("untouched");
+  });
+
+  it("reads a short coded body that is signed, and lets it be", () => {
+    const signed = ["Authorization", "AWS4-HMAC-SHA256 Credential=x, SignedHeaders=host, Signature=0"] as [
+      string,
+      string,
+    ];
+    const plan = rewrite(planRequestBody(typed(json, signed, ["Content-Encoding", "gzip"]), 10, equal(), limits));
+    expect(plan).toMatchObject({ kind: "buffered", codings: ["gzip"], digests: [] });
+    expect(run(plan.transform, Buffer.from(A), equal()).toString()).toBe(A);
+    expect(plan.transform.changed).toBe(false);
+  });
+
   it("says so when it cannot read a coding", () => {
     const scope = unequal();
     expect(kind(json, 10, scope, ["Content-Encoding", "aws-chunked"])).toBe("untouched");

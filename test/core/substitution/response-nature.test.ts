@@ -2,8 +2,11 @@ import { describe, expect, it } from "vitest";
 import { natureOf } from "../../../src/core/substitution/response-nature.ts";
 
 describe("natureOf", () => {
+  it("leaves it to the bytes where there is no type", () => {
+    expect(natureOf(undefined)).toEqual({ mode: "sniffed", isEvents: false });
+  });
+
   it.each([
-    undefined,
     "text/html; charset=utf-8",
     "application/json",
     "application/problem+json",
@@ -12,7 +15,7 @@ describe("natureOf", () => {
     "application/javascript",
     "application/x-www-form-urlencoded",
   ])("%s is text", (type) => {
-    expect(natureOf(type)).toEqual({ isText: true, isEvents: false });
+    expect(natureOf(type)).toEqual({ mode: "exact", isEvents: false });
   });
 
   it.each([
@@ -24,7 +27,7 @@ describe("natureOf", () => {
     "multipart/form-data; boundary=x",
     "text/plain; charset=utf-16",
   ])("%s is not", (type) => {
-    expect(natureOf(type)).toEqual({ isText: false, isEvents: false });
+    expect(natureOf(type)).toEqual({ mode: "in-place", isEvents: false });
   });
 
   it.each([
@@ -34,7 +37,7 @@ describe("natureOf", () => {
     "application/json-seq",
     "application/stream+json",
   ])("%s is a stream of text", (type) => {
-    expect(natureOf(type)).toEqual({ isText: true, isEvents: true });
+    expect(natureOf(type)).toEqual({ mode: "exact", isEvents: true });
   });
 
   it.each([
@@ -46,7 +49,7 @@ describe("natureOf", () => {
     "application/vnd.amazon.eventstream",
     "multipart/x-mixed-replace; boundary=x",
   ])("%s is a stream in which lengths count", (type) => {
-    expect(natureOf(type)).toEqual({ isText: false, isEvents: true });
+    expect(natureOf(type)).toEqual({ mode: "in-place", isEvents: true });
   });
 
   it("answers the same the second time, and after many other types", () => {

@@ -198,6 +198,25 @@ describe("Scrubber", () => {
     );
   });
 
+  it("keeps lengths in a body without a type once its first bytes are binary", () => {
+    const sniff = (text: string, cuts: readonly number[] = []) =>
+      run(scrubber.body("sniffed", sessionOf()), Buffer.from(text, "latin1"), cuts).toString("latin1");
+    const same = placeholder.slice(0, value.length);
+    expect(sniff(`k=${value};`)).toBe(`k=${placeholder};`);
+    const mixed = `${value}\0${value}`;
+    expect(sniff(mixed)).toBe(`${placeholder}\0${same}`);
+    for (let step = 1; step < 6; step++) {
+      expect(
+        sniff(
+          mixed,
+          Array.from({ length: mixed.length / step }, (_, at) => at * step),
+        ),
+      ).toBe(sniff(mixed));
+    }
+    const late = `${"x".repeat(600)}\0${value}`;
+    expect(sniff(late)).toBe(`${"x".repeat(600)}\0${placeholder}`);
+  });
+
   it("passes random bytes unchanged", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 2000 }), fc.array(fc.nat(2000), { maxLength: 5 }), (bytes, cuts) => {
