@@ -49,6 +49,8 @@ export class Tunnel {
     upstream.on("close", end);
     client.on("error", () => upstream.destroy());
     upstream.on("error", () => client.destroy());
+    // The client's socket is so from the start: a direction that ended leaves the other open.
+    upstream.allowHalfOpen = true;
     if (rest !== undefined && rest.length > 0) upstream.write(rest);
     client.pipe(upstream);
     upstream.pipe(client);

@@ -107,6 +107,28 @@ describe("a host that is not granted", () => {
   });
 });
 
+describe("a tunnel", () => {
+  it("carries what a client still says to a server that has ended its own direction", async () => {
+    const heard: string[] = [];
+    const ender = createServer({ allowHalfOpen: true }, (socket) => {
+      accepted.push(socket);
+      socket.end("all that I say\r\n");
+      socket.setEncoding("utf8").on("data", (text: string) => heard.push(text));
+      socket.on("end", () => heard.push("the end"));
+    });
+    await new Promise<void>((resolve) => ender.listen(0, "127.0.0.1", resolve));
+    const client = await open(`evil.test:${portOf(ender)}`);
+    expect((await client.readToEnd()).toString()).toBe("all that I say\r\n");
+    await client.sendAll("x".repeat(100_000));
+    client.send("y");
+    client.socket.end();
+    await vi.waitFor(() => expect(heard.at(-1)).toBe("the end"));
+    expect(heard.join("")).toBe(`${"x".repeat(100_000)}ythe end`);
+    expect(await ended("tunnel")).toMatchObject([{ sentBytes: 100_001, receivedBytes: 16 }]);
+    ender.close();
+  });
+});
+
 describe("a granted host", () => {
   it.each([
     ["SSH", sshBanner],
