@@ -38,6 +38,8 @@ export interface KeyswapSetup {
   readonly cacheTtlMs?: number;
   /** Upstream's ports by those that clients mean: transparent ways know only 443 and 80. */
   readonly upstreamPorts?: Readonly<Record<number, number>>;
+  /** What the proxy's deadlines go by. */
+  readonly clock?: () => number;
   /** Where the dialler goes through a parent proxy. */
   readonly parent?: DiallerOptions["parent"];
   readonly proxyCertificate?: SecureContext;
@@ -253,7 +255,7 @@ export async function startKeyswap(setup: KeyswapSetup = {}): Promise<TestKeyswa
     },
     audit: { record: (event) => audit.push(event) },
     logger: recordingLogger(errors),
-    clock,
+    clock: setup.clock ?? clock,
   });
   const addresses = await proxy.listen();
   proxyUrl = `http://${addresses.proxy}`;
