@@ -9,7 +9,7 @@ const DAY_MS = 86_400_000;
 
 /** Keys that are neither configured nor in the folder are made there. Throws CliError where that cannot be. */
 export function apiOptionsFor(config: Config, folder: DataFolder): ApiServiceOptions {
-  const masterKeys = config.masterKey?.map(({ id, key }) => `${id}:${key.reveal().toString("base64")}`).join(",");
+  const masterKeys = masterKeysOf(config);
   return {
     databasePath: folder.databasePath,
     databaseUrl: config.databaseUrl?.reveal().toString("utf8"),
@@ -30,4 +30,9 @@ export function apiOptionsFor(config: Config, folder: DataFolder): ApiServiceOpt
       bufferBytes: config.bufferBytes,
     },
   };
+}
+
+/** The configured keys as `id:base64,…`; undefined where keyswap keeps its own. */
+export function masterKeysOf({ masterKey }: Pick<Config, "masterKey">): string | undefined {
+  return masterKey?.map(({ id, key }) => `${id}:${key.reveal().toString("base64")}`).join(",");
 }

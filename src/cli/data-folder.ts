@@ -11,6 +11,9 @@ import { SecretValue } from "../core/secret-value.ts";
 import { CliError } from "./command.ts";
 import { writeNewFile } from "./new-file.ts";
 
+/** Of the file beside the master key's that keeps retired ones. */
+export const RETIRED_SUFFIX = ".retired";
+
 export type KeyFile = "api-key" | "proxy-key";
 
 /** How a running keyswap is reached: `run.json`. */
@@ -77,6 +80,20 @@ export class DataFolder {
     return this.#open(name, () => `k${Date.now().toString(36)}:${randomBytes(32).toString("base64")}`);
   }
 
+  /** The keys in use and, behind them, those that were retired: what an old backup may need. Makes none. */
+  readMasterKeys(): string {
+    const inUse = this.#read("master-key");
+    if (inUse === undefined) {
+      throw new CliError(2, `there is no master key: ${this.pathOf("master-key")} is missing`, {
+        hint: "Put that file back, or give the key with --master-key-file or KEYSWAP_MASTER_KEY.\nNothing was changed.",
+      });
+    }
+    const ids = new Set(inUse.split(",").map(idOf));
+    const retired = (this.#read(`master-key${RETIRED_SUFFIX}`) ?? "").split("\n").filter((line) => line !== "");
+    const others = new Map(retired.map((line) => [idOf(line), line]));
+    return [inUse, ...[...others].flatMap(([id, line]) => (ids.has(id) ? [] : [line]))].join(",");
+  }
+
   writeRunRecord(record: RunRecord): void {
     const path = this.pathOf("run.json");
     writeFileSync(`${path}.new`, `${JSON.stringify(record)}\n`, { mode: 0o600 });
@@ -118,8 +135,8 @@ export class DataFolder {
     return made;
   }
 
-  #read(name: KeyFile | "master-key"): string | undefined {
-    const path = this.pathOf(name);
+  #read(name: KeyFile | "master-key" | `master-key${typeof RETIRED_SUFFIX}`): string | undefined {
+    const path = join(this.path, name);
     let text: string;
     try {
       text = readFileSync(path, "utf8").trim();
@@ -133,6 +150,11 @@ export class DataFolder {
     if (text === "") throw new CliError(2, `${path} is empty`, { hint: "Put the key back. Nothing was changed." });
     return text;
   }
+}
+
+/** Of `id:base64`. */
+function idOf(key: string): string {
+  return key.slice(0, Math.max(0, key.indexOf(":")));
 }
 
 /** The errno of a failed system call, or a stand-in. */

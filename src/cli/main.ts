@@ -44,6 +44,8 @@ const entries: readonly CommandEntry[] = [
     summary: "List and change the keys that values are sealed under",
     load: () => import("./master-key.ts"),
   },
+  { name: "backup", summary: "Copy the SQLite store into a new file", load: () => import("./backup.ts") },
+  { name: "restore", summary: "Put a backup in the place of the SQLite store", load: () => import("./restore.ts") },
   { name: "ca", summary: "Print the CA's certificate; share the CA between proxies", load: () => import("./ca.ts") },
 ];
 

@@ -8,8 +8,7 @@
 import { appendFileSync, chmodSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import type { MasterKeyRotation, Store } from "../core/store.ts";
 import { formatMasterKey, type MasterKey, makeMasterKey, parseMasterKeys } from "../store/envelope.ts";
-
-export const RETIRED_SUFFIX = ".retired";
+import { RETIRED_SUFFIX } from "./data-folder.ts";
 
 /** Makes a new key, seals all values under it, and takes the keys that are needed no more out of the file. */
 export async function rotateMasterKeyFile(

@@ -9,6 +9,8 @@ import { StoreError } from "./store-error.ts";
 import { WriteQueue, type WriteSession } from "./write-queue.ts";
 
 const MAX_STATEMENTS = 256;
+/** In one step of a backup: 8 TiB at 4 KiB each. */
+const MAX_PAGES = 2 ** 31 - 1;
 const BUSY_TIMEOUT_MS = 5_000;
 
 export class SqliteDatabase implements Sql {
@@ -72,6 +74,18 @@ export class SqliteDatabase implements Sql {
     await this.#writes.close();
     this.#reader.close();
     this.#writer.close();
+  }
+}
+
+/** A consistent copy of a database that may be in use, by this process or another. */
+export async function copyDatabase(path: string, copy: string): Promise<void> {
+  const reader = new Connection(path, true);
+  try {
+    await reader.backup(copy);
+  } catch (error) {
+    throw asStoreError(error);
+  } finally {
+    reader.close();
   }
 }
 
@@ -180,7 +194,8 @@ class Connection {
 
   async backup(path: string): Promise<void> {
     const { backup } = await import("node:sqlite");
-    await backup(this.#database, path);
+    // All pages in one step, off this thread: in several, each write by another connection would start it anew.
+    await backup(this.#database, path, { rate: MAX_PAGES });
   }
 
   close(): void {

@@ -9,7 +9,20 @@ beforeAll(() => {
 });
 afterAll(() => bench[Symbol.asyncDispose]());
 
-const commands = ["start", "proxy", "api", "run", "secret", "sandbox", "key", "organization", "master-key", "ca"];
+const commands = [
+  "start",
+  "proxy",
+  "api",
+  "run",
+  "secret",
+  "sandbox",
+  "key",
+  "organization",
+  "master-key",
+  "backup",
+  "restore",
+  "ca",
+];
 
 test("--help lists every command and answers 0", async () => {
   const { code, stdout, stderr } = await bench.run(["--help"]);
@@ -42,6 +55,8 @@ describe("help of", () => {
     ["key", "create"],
     ["organization", "create"],
     ["master-key", "rotate"],
+    ["backup"],
+    ["restore"],
     ["ca", "export"],
     ["ca", "import"],
   ])("%s %s has examples", async (...words) => {
