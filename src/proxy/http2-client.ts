@@ -23,8 +23,8 @@ import type { Timed } from "./deadlines.ts";
 import type { Downstream } from "./downstream.ts";
 import { Exchange } from "./exchange.ts";
 import {
-  boundControlFrames,
   endCame,
+  SessionBounds,
   sessionLimits,
   sessionSettings,
   sessionWindowBytes,
@@ -51,6 +51,7 @@ export class Http2Client implements Timed {
   readonly #socket: TLSSocket;
   readonly #owner: Http2ClientOwner;
   #session: ServerHttp2Session | undefined;
+  #bounds: SessionBounds | undefined;
   #open = 0;
   #closed = false;
 
@@ -98,7 +99,9 @@ export class Http2Client implements Timed {
     this.#owner.onRefused(code, detail);
   }
 
-  onStreamClosed(): void {
+  /** `wasReset`: by the client, before its answer was complete. */
+  onStreamClosed(wasReset: boolean): void {
+    if (wasReset) this.#bounds?.onReset();
     this.#open -= 1;
     if (this.#open === 0) this.deadlineAt = this.services.clock() + this.services.options.limits.idleTimeoutMs;
   }
@@ -123,7 +126,7 @@ export class Http2Client implements Timed {
       this.deadlineAt = Number.POSITIVE_INFINITY;
       new Http2ClientStream(this, stream).begin(list, (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0);
     });
-    boundControlFrames(session, this.services.clock);
+    this.#bounds = new SessionBounds(session, this.services.clock);
     if (this.services.draining) session.close();
   }
 
@@ -287,7 +290,7 @@ class Http2ClientStream implements Downstream, Timed {
   }
 
   #onClose(): void {
-    this.#client.onStreamClosed();
+    this.#client.onStreamClosed(this.#stream.aborted);
     const exchange = this.#exchange;
     this.#exchange = undefined;
     this.#client.services.deadlines.delete(this);

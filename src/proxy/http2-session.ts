@@ -14,7 +14,11 @@ export const sessionWindowBytes = 1024 * 1024;
 
 /** PING and SETTINGS frames of the other side within a period; gRPC measures its bandwidth with a PING per round trip. */
 const maxControlFrames = 2_000;
-const controlPeriodMs = 10_000;
+/** Requests that a client gives up within a period; browsers give up what a page that is left was loading. */
+const maxResets = 1_000;
+const periodMs = 10_000;
+/** How long a session that was told to calm down is still there, so that it can read why. */
+const calmMs = 250;
 
 export function sessionSettings(limits: MessageLimits): Settings {
   return {
@@ -42,29 +46,86 @@ export function sessionLimits(limits: MessageLimits): SessionOptions & {
     maxSettings: 32,
     maxSessionInvalidFrames: 100,
     maxSessionRejectedStreams: 100,
-    // Rapid reset: so many cancelled streams at once, and then so many a second.
-    streamResetBurst: 1_000,
-    streamResetRate: 100,
+    // Rapid reset: so many cancelled streams at once, and then so many a second. Ours is the lower bound.
+    streamResetBurst: 2 * maxResets,
+    streamResetRate: 200,
     // Heads are checked by us: one field more must not throw.
     strictSingleValueFields: false,
   };
 }
 
-/** Counts frames that cost an answer and carry nothing; ends the session that sends too many. */
-export function boundControlFrames(session: Http2Session, clock: Clock): void {
-  let count = 0;
-  let since = clock();
-  const onFrame = (): void => {
-    const now = clock();
-    if (now - since > controlPeriodMs) {
-      since = now;
-      count = 0;
-    }
-    count += 1;
-    if (count > maxControlFrames) session.destroy(new Error("control frames"), constants.NGHTTP2_ENHANCE_YOUR_CALM);
+/** Faults by which node:http2 says that the other side has done too much of something; the rest is broken framing. */
+const excesses: ReadonlySet<unknown> = new Set([
+  "ERR_HTTP2_TOO_MANY_INVALID_FRAMES",
+  "ERR_HTTP2_TOO_MANY_CUSTOM_SETTINGS",
+  // Of nghttp2: NGHTTP2_ERR_FLOODED and NGHTTP2_ERR_TOO_MANY_CONTINUATIONS.
+  -904,
+  -905,
+]);
+
+/**
+ * Has a session that ends because of the other side's excess say so (RFC 9113 section 10.5): node:http2 calls all faults
+ * internal errors of its own.
+ */
+function nameExcess(session: Http2Session): void {
+  const destroy = session.destroy.bind(session);
+  session.destroy = (error, code) => {
+    const { code: text, errno } = (error ?? {}) as { readonly code?: unknown; readonly errno?: unknown };
+    const isExcess = code === undefined && (excesses.has(text) || excesses.has(errno));
+    destroy(error, isExcess ? constants.NGHTTP2_ENHANCE_YOUR_CALM : code);
   };
-  session.on("ping", onFrame);
-  session.on("remoteSettings", onFrame);
+}
+
+/**
+ * Counts what costs work and carries nothing, and ends the session of a side that does too much of it. Frames of no
+ * consequence (PRIORITY, WINDOW_UPDATE) cost no more than the bytes they come in.
+ */
+export class SessionBounds {
+  readonly #session: Http2Session;
+  readonly #clock: Clock;
+  #controlFrames = 0;
+  #resets = 0;
+  #since: number;
+  #calmed = false;
+
+  constructor(session: Http2Session, clock: Clock) {
+    this.#session = session;
+    this.#clock = clock;
+    this.#since = clock();
+    nameExcess(session);
+    const onFrame = (): void => {
+      this.#advance();
+      this.#controlFrames += 1;
+      if (this.#controlFrames > maxControlFrames) this.#calm();
+    };
+    session.on("ping", onFrame);
+    session.on("remoteSettings", onFrame);
+  }
+
+  /** The other side gave a request up. */
+  onReset(): void {
+    this.#advance();
+    this.#resets += 1;
+    if (this.#resets > maxResets) this.#calm();
+  }
+
+  #advance(): void {
+    const now = this.#clock();
+    if (now - this.#since <= periodMs) return;
+    this.#since = now;
+    this.#controlFrames = 0;
+    this.#resets = 0;
+  }
+
+  /** A connection that is closed with bytes unread takes its last words along: those get a head start. */
+  #calm(): void {
+    const session = this.#session;
+    if (this.#calmed || session.destroyed) return;
+    this.#calmed = true;
+    session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    const last = (): void => session.destroy(new Error("excess"), constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    setTimeout(last, calmMs);
+  }
 }
 
 /**

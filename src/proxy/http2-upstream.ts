@@ -10,9 +10,9 @@ import type { BodyLength } from "../core/wire/framing.ts";
 import { type HeaderList, readHttp2Response, readHttp2Trailers, writeHttp2Request } from "../core/wire/http2-head.ts";
 import type { MessageLimits } from "../core/wire/message-reader.ts";
 import {
-  boundControlFrames,
   endCame,
   maxStreams,
+  SessionBounds,
   sessionLimits,
   sessionSettings,
   sessionWindowBytes,
@@ -64,7 +64,7 @@ export class Http2Upstream {
     session.on("remoteSettings", (settings) => {
       this.#maxOpen = Math.min(maxStreams, settings.maxConcurrentStreams ?? maxStreams);
     });
-    boundControlFrames(session, clock);
+    new SessionBounds(session, clock);
   }
 
   /** A place for one request; undefined where all are taken. */

@@ -31,7 +31,7 @@ export interface RawOrigin {
 }
 
 export async function startRawOrigin(
-  options: { readonly pki?: Pki; readonly names?: string[] },
+  options: { readonly pki?: Pki; readonly names?: string[]; readonly alpn?: string[] },
   serve: (connection: RawConnection) => Promise<void>,
 ): Promise<RawOrigin> {
   const connections: RawConnection[] = [];
@@ -48,7 +48,9 @@ export async function startRawOrigin(
   if (options.pki === undefined) server = createPlainServer({ allowHalfOpen: true, noDelay: true }, onSocket);
   else {
     const { certPem, keyPem } = options.pki.issue(options.names ?? ["localhost"]);
-    server = createTlsServer({ cert: certPem, key: keyPem, noDelay: true }, onSocket);
+    const { alpn } = options;
+    const tls = { cert: certPem, key: keyPem, noDelay: true, ...(alpn === undefined ? {} : { ALPNProtocols: alpn }) };
+    server = createTlsServer(tls, onSocket);
     server.on("tlsClientError", () => {});
   }
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
