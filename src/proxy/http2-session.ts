@@ -61,6 +61,8 @@ const excesses: ReadonlySet<unknown> = new Set([
   // Of nghttp2: NGHTTP2_ERR_FLOODED and NGHTTP2_ERR_TOO_MANY_CONTINUATIONS.
   -904,
   -905,
+  // NGHTTP2_ERR_CALLBACK_FAILURE: more streams were refused than node:http2 bears.
+  -902,
 ]);
 
 /**
