@@ -1,7 +1,7 @@
 // `keyswap api`: the Secret API alone.
 
 import type { Command } from "commander";
-import { loadConfig } from "../config/load.ts";
+import { loadEffectiveConfig } from "../config/load.ts";
 import { type Cli, newCommand } from "./command.ts";
 import { composeApi } from "./compose.ts";
 import { serve } from "./serve.ts";
@@ -13,7 +13,7 @@ export function define(cli: Cli): Command {
   ]);
   const flags = addSettingFlags(command, (_, { part }) => part !== "proxy");
   return command.action(async () => {
-    const config = await loadConfig({ command: "api", flags, env: cli.env });
-    cli.exitCode = await serve(cli, config, (logger) => composeApi(config, logger));
+    const load = () => loadEffectiveConfig({ command: "api", flags, env: cli.env });
+    cli.exitCode = await serve(cli, load, (config, logger) => composeApi(config, logger));
   });
 }

@@ -67,7 +67,12 @@ export async function composeStart(config: Config, logger: Logger, options: Star
   api.setProxyUrl(config.proxyUrl ?? `http://${proxyAddress}`);
   const admin = await openAdmin(assembly, config, proxy.readiness, metrics);
   if (options.shared) publish(assembly, folder, { pid: process.pid, api: localUrl(api.url), proxy: proxyAddress });
-  return assembled(assembly, { ...proxy.addresses, api: api.url, ...admin, ca: ca.certificatePath }, api.failed);
+  return assembled(
+    assembly,
+    { ...proxy.addresses, api: api.url, ...admin, ca: ca.certificatePath },
+    api.failed,
+    proxy.prepareReload,
+  );
 }
 
 /** The proxy alone, against a Secret API elsewhere. */
@@ -87,7 +92,7 @@ export async function composeProxy(config: Config, logger: Logger): Promise<Serv
   const key = proxyKey.reveal().toString("utf8");
   const proxy = await openProxyPart(assembly, { config, logger, ca, apiUrl, proxyKey: key, metrics });
   const admin = await openAdmin(assembly, config, proxy.readiness, metrics);
-  return assembled(assembly, { ...proxy.addresses, ...admin, ca: ca.certificatePath }, never);
+  return assembled(assembly, { ...proxy.addresses, ...admin, ca: ca.certificatePath }, never, proxy.prepareReload);
 }
 
 /** The Secret API alone; it needs only the CA's certificate, and that not at once. */

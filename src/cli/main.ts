@@ -46,6 +46,7 @@ const entries: readonly CommandEntry[] = [
   },
   { name: "backup", summary: "Copy the SQLite store into a new file", load: () => import("./backup.ts") },
   { name: "restore", summary: "Put a backup in the place of the SQLite store", load: () => import("./restore.ts") },
+  { name: "config", summary: "Check and show the configuration", load: () => import("./config.ts") },
   { name: "ca", summary: "Print the CA's certificate; share the CA between proxies", load: () => import("./ca.ts") },
 ];
 

@@ -1,18 +1,10 @@
 // The proxy with all it stands on: grants from a Secret API, the dialler, the CA's leaves and the audit log.
 
 import { randomUUID } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
-import { createSecureContext, type SecureContext } from "node:tls";
 import { type Config, variableName } from "../config/settings.ts";
 import type { AuditEvent } from "../core/audit.ts";
-import { CidrSet } from "../core/authority/ip.ts";
-import { KeyswapError } from "../core/errors.ts";
 import type { AuditSink } from "../core/ports.ts";
-import { Dialler } from "../proxy/dial.ts";
-import { NameResolver } from "../proxy/dns.ts";
-import { defaultProxyLimits, type ProxyOptions } from "../proxy/options.ts";
-import { ParentProxy } from "../proxy/parent-proxy.ts";
 import { type ProxyAddresses, ProxyServer } from "../proxy/server.ts";
 import { SecretApiClient } from "../secrets/client.ts";
 import { GrantCache } from "../secrets/grant-cache.ts";
@@ -25,9 +17,10 @@ import type { Metrics } from "../telemetry/metrics.ts";
 import { CertificateAuthority } from "../tls/authority.ts";
 import { LeafCache } from "../tls/leaf-cache.ts";
 import { formatAddress, parseAddress } from "./address.ts";
+import { makeIngredients, reopenCertificateAuthority } from "./ingredients.ts";
 import { judgeReadiness, lastHeardAt } from "./readiness.ts";
 import { readSecretApiCa } from "./secret-api-ca.ts";
-import type { Assembly } from "./service.ts";
+import type { Assembly, PrepareReload } from "./service.ts";
 import { startStep } from "./start-failure.ts";
 
 export interface ProxyPartOptions {
@@ -46,6 +39,8 @@ export interface ProxyPart {
   /** `host:port` of each port. */
   readonly addresses: ProxyAddresses & { readonly dns?: string };
   readonly readiness: () => Promise<Readiness>;
+  /** Makes all that a new configuration needs; throws CliError where that fails. What it answers puts it into force. */
+  readonly prepareReload: PrepareReload;
 }
 
 const clock = Date.now;
@@ -74,42 +69,33 @@ export async function openProxyPart(assembly: Assembly, options: ProxyPartOption
     return grants.close();
   });
   grants.start();
+  const audit = await openAudit(config, logger);
+  stack.defer(() => audit.close());
+  const sink = config.report ? reportedToo(assembly, audit, client, logger) : audit;
+  let ingredients = await makeIngredients(config, { ca, listening, metrics });
   const heartbeat = new Heartbeat({
     client,
     cache: grants,
     id: randomUUID(),
     name: hostname(),
-    caFingerprint: () => ca.fingerprint,
+    caFingerprint: () => ingredients.ca.fingerprint,
     clock,
   });
   stack.defer(() => heartbeat.close());
-  const audit = await openAudit(config, logger);
-  stack.defer(() => audit.close());
-  const sink = config.report ? reportedToo(assembly, audit, client, logger) : audit;
-  const parent = await startStep("the parent proxy", variableName("upstreamProxy"), () => parentProxy(config));
-  const proxyCertificate = await startStep("the proxy's certificate", variableName("proxyCert"), () =>
-    readCertificate(config),
-  );
-  const dialler = await startStep("the upstream CA", variableName("upstreamCa"), () => {
-    const extraRoots = config.upstreamCa === undefined ? [] : [readFileSync(config.upstreamCa, "utf8")];
-    const ownListeners = () => listening.map(({ host, port }) => ({ address: host, port }));
-    const allowPrivate = new CidrSet(config.allowPrivate);
-    const { dnsServers } = config;
-    const named = dnsServers.length === 0 ? {} : { servers: dnsServers, useSystem: false };
-    const resolver = new NameResolver({ clock, ...named });
-    return new Dialler({ resolver, allowPrivate, ownListeners, extraRoots, parent });
-  });
   const leaves = new LeafCache(ca, { maxLeaves: MAX_LEAVES, clock, onMinted: (seconds) => metrics?.minted(seconds) });
   const server = new ProxyServer({
-    options: proxyOptions(config),
+    options: ingredients.options,
     grants,
     sources: grants,
     leaves,
-    dialler: metrics === undefined ? dialler : timed(dialler, metrics),
+    dialler: {
+      connectTls: (...dial) => ingredients.dialler.connectTls(...dial),
+      connectTcp: (...dial) => ingredients.dialler.connectTcp(...dial),
+    },
     audit: observed(metrics?.counted(sink) ?? sink, options.observe),
     logger,
     clock,
-    ...(proxyCertificate === undefined ? {} : { proxyCertificate }),
+    ...(ingredients.proxyCertificate === undefined ? {} : { proxyCertificate: ingredients.proxyCertificate }),
   });
   metrics?.watch({
     connections: () => server.counts,
@@ -121,7 +107,7 @@ export async function openProxyPart(assembly: Assembly, options: ProxyPartOption
       return { hits, misses, sandboxes, isLive: stream === "live", isFailing: apiFailure !== undefined, unheardMs };
     },
     leaves: () => leaves.size,
-    caNotAfter: () => ca.notAfter,
+    caNotAfter: () => ingredients.ca.notAfter,
     auditDropped: () => audit.dropped,
   });
   let isDraining = false;
@@ -135,31 +121,23 @@ export async function openProxyPart(assembly: Assembly, options: ProxyPartOption
   const readiness = async (): Promise<Readiness> => {
     if (isDraining) return { ready: false, reason: "draining" };
     const { sandboxId } = config;
-    const [caFingerprint, staleMs] = [() => ca.fingerprint, () => maxStaleMs];
+    const caFingerprint = () => ingredients.ca.fingerprint;
+    const staleMs = () => ingredients.config.maxStaleMs;
     return judgeReadiness({ grants, heartbeat, caFingerprint, sandboxId, maxStaleMs: staleMs, clock });
   };
-  return { addresses: { ...addresses, ...dns }, readiness };
-}
-
-type Dials = Pick<Dialler, "connectTls" | "connectTcp">;
-
-function timed(dialler: Dials, metrics: Metrics): Dials {
-  const time = async <T>(dial: Promise<T>): Promise<T> => {
-    const began = performance.now();
-    const tell = (outcome: string) => metrics.dialled((performance.now() - began) / 1000, outcome);
-    try {
-      const socket = await dial;
-      tell("ok");
-      return socket;
-    } catch (error) {
-      tell(error instanceof KeyswapError ? error.code : "internal");
-      throw error;
-    }
+  const prepareReload = async (next: Config): Promise<() => readonly string[]> => {
+    const renewed = await makeIngredients(next, { ca: await reopenCertificateAuthority(ca), listening, metrics });
+    return () => {
+      const former = ingredients;
+      ingredients = renewed;
+      const isNewCa = renewed.ca.fingerprint !== former.ca.fingerprint;
+      if (isNewCa) leaves.replaceAuthority(renewed.ca);
+      grants.tune(next);
+      server.reconfigure(renewed.options, renewed.proxyCertificate, renewed.dialling !== former.dialling);
+      return isNewCa ? ["the CA"] : [];
+    };
   };
-  return {
-    connectTls: (...dial) => time(dialler.connectTls(...dial)),
-    connectTcp: (...dial) => time(dialler.connectTcp(...dial)),
-  };
+  return { addresses: { ...addresses, ...dns }, readiness, prepareReload };
 }
 
 function listen(server: ProxyServer, config: Config): Promise<ProxyAddresses> {
@@ -186,42 +164,6 @@ async function openDns(assembly: Assembly, config: Config, logger: Logger): Prom
   assembly.stack.defer(() => listener.close());
   assembly.listening.push(parseAddress(listener.address));
   return { dns: listener.address };
-}
-
-function parentProxy({ upstreamProxy, upstreamNoProxy }: Config): ParentProxy | undefined {
-  if (upstreamProxy === undefined) return undefined;
-  return new ParentProxy(upstreamProxy, {
-    hosts: upstreamNoProxy.flatMap((rule) => (rule.kind === "host" ? [rule.pattern] : [])),
-    cidrs: upstreamNoProxy.flatMap((rule) => (rule.kind === "cidr" ? [rule.cidr] : [])),
-  });
-}
-
-/** Throws where the files hold no certificate and its key. */
-function readCertificate({ proxyCert, proxyCertKey }: Config): SecureContext | undefined {
-  if (proxyCert === undefined || proxyCertKey === undefined) return undefined;
-  const [cert, key] = [readFileSync(proxyCert), readFileSync(proxyCertKey)];
-  return createSecureContext({ cert, key, minVersion: "TLSv1.2" });
-}
-
-function proxyOptions(config: Config): ProxyOptions {
-  const { sandboxId, sandboxToken } = config;
-  const token = sandboxToken === undefined ? {} : { token: sandboxToken.reveal().toString("utf8") };
-  return {
-    listen: config.proxyListen,
-    tlsListen: config.tlsListen,
-    httpListen: config.httpListen,
-    proxyProtocolFrom: config.proxyProtocolFrom,
-    rawHosts: config.rawHosts,
-    ...(sandboxId === undefined ? {} : { fixedSandbox: { id: sandboxId, ...token } }),
-    intercept: config.intercept,
-    tunnelHosts: config.tunnelHosts,
-    plainHttpHosts: config.plainHttpHosts,
-    egress: { allow: config.egressAllow, deny: config.egressDeny },
-    defaults: { locations: config.surfaces, onViolation: config.onViolation },
-    bufferBytes: config.bufferBytes,
-    note: config.note,
-    limits: defaultProxyLimits,
-  };
 }
 
 /** An observer may throw: it does so in a turn of its own, as a listener of any event would. */

@@ -1,7 +1,7 @@
 // `keyswap proxy`: the proxy alone, one of any number.
 
 import type { Command } from "commander";
-import { loadConfig } from "../config/load.ts";
+import { loadEffectiveConfig } from "../config/load.ts";
 import { type Cli, newCommand } from "./command.ts";
 import { composeProxy } from "./compose.ts";
 import { serve } from "./serve.ts";
@@ -13,7 +13,7 @@ export function define(cli: Cli): Command {
   ]);
   const flags = addSettingFlags(command, (_, { part }) => part !== "api");
   return command.action(async () => {
-    const config = await loadConfig({ command: "proxy", flags, env: cli.env });
-    cli.exitCode = await serve(cli, config, (logger) => composeProxy(config, logger));
+    const load = () => loadEffectiveConfig({ command: "proxy", flags, env: cli.env });
+    cli.exitCode = await serve(cli, load, (config, logger) => composeProxy(config, logger));
   });
 }

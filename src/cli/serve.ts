@@ -1,31 +1,48 @@
-// Runs a service until a signal: ready line, drain, exit code.
+// Runs a service until a signal: ready line, drain, exit code. SIGHUP reads the configuration again.
 
 import { setFlagsFromString } from "node:v8";
+import type { EffectiveConfig } from "../config/load.ts";
 import type { Config } from "../config/settings.ts";
 import { createLogging, type Logger } from "../telemetry/logger.ts";
 import { type Cli, reportFailure } from "./command.ts";
+import { Reloader } from "./reload.ts";
 import type { Service, ServiceAddresses } from "./service.ts";
 import { readVersion } from "./version.ts";
 
 /** Resolves with the exit code once everything is closed. Throws what `compose` throws. */
-export async function serve(cli: Cli, config: Config, compose: (logger: Logger) => Promise<Service>): Promise<number> {
+export async function serve(
+  cli: Cli,
+  load: () => Promise<EffectiveConfig>,
+  compose: (config: Config, logger: Logger) => Promise<Service>,
+): Promise<number> {
   // From the first moment: a signal during the start closes what was started.
   const stop = new StopSignals();
   boundYoungGeneration();
+  let reloader: Reloader | undefined;
+  const reload = () => reloader?.request();
+  // On a terminal it says that the terminal is gone, and ends the process as ever.
+  if (!cli.stdout.isTTY) process.on("SIGHUP", reload);
+  const effective = await load().catch((error: unknown) => {
+    stop.release();
+    process.off("SIGHUP", reload);
+    throw error;
+  });
+  const { config } = effective;
   const logging = createLogging({ level: config.logLevel });
   const { logger } = logging;
   try {
-    const service = await compose(logger);
+    const service = await compose(config, logger);
+    reloader = new Reloader(effective, { load, service, logger });
     cli.stdout.write(cli.stdout.isTTY ? readyPage(service.addresses, config) : readyLine(service.addresses));
     logger.info({ ...service.addresses, version: readVersion() }, "ready");
     let exitCode = 0;
     try {
       const signal = await Promise.race([stop.first, service.failed]);
-      logger.info({ signal, graceMs: config.drainMs }, "draining");
+      logger.info({ signal, graceMs: reloader.config.drainMs }, "draining");
     } catch (error) {
       exitCode = reportFailure(cli, error);
     }
-    const closed = service.close(exitCode === 0 ? config.drainMs : 0);
+    const closed = service.close(exitCode === 0 ? reloader.config.drainMs : 0);
     // Who asks twice does not want to wait.
     const isClosed = await Promise.race([closed.then(() => true), stop.second.then(() => false)]);
     logger.info(isClosed ? "closed" : "ended without waiting for the drain");
@@ -34,6 +51,7 @@ export async function serve(cli: Cli, config: Config, compose: (logger: Logger) 
     return exitCode;
   } finally {
     stop.release();
+    process.off("SIGHUP", reload);
     await logging.flush();
   }
 }

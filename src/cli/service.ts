@@ -1,5 +1,10 @@
 // A running service, as `serve` and `run` hold it.
 
+import type { Config } from "../config/settings.ts";
+
+/** Answers a function that puts the configuration into force and names what changed beside settings. */
+export type PrepareReload = (config: Config) => Promise<() => readonly string[]>;
+
 /** As the ready line tells them. */
 export interface ServiceAddresses {
   readonly proxy?: string;
@@ -16,6 +21,8 @@ export interface Service {
   readonly addresses: ServiceAddresses;
   /** Rejects when a part ends by itself; never resolves. */
   readonly failed: Promise<never>;
+  /** Answers a function that puts a new configuration into force; throws CliError where it cannot be. */
+  readonly prepareReload?: PrepareReload | undefined;
   /** Drains for `graceMs` at most, then closes everything. */
   close(graceMs: number): Promise<void>;
 }
@@ -31,12 +38,18 @@ export interface Assembly {
 }
 
 /** The service made of an assembly in which everything is open. */
-export function assembled(assembly: Assembly, addresses: ServiceAddresses, failed: Promise<never>): Service {
+export function assembled(
+  assembly: Assembly,
+  addresses: ServiceAddresses,
+  failed: Promise<never>,
+  prepareReload?: PrepareReload,
+): Service {
   const stack = assembly.stack.move();
   let closed: Promise<void> | undefined;
   return {
     addresses,
     failed,
+    prepareReload,
     close: (graceMs) => {
       assembly.drain.graceMs = graceMs;
       closed ??= stack.disposeAsync();

@@ -1,7 +1,7 @@
 // `keyswap start`: everything in one process.
 
 import type { Command } from "commander";
-import { loadConfig } from "../config/load.ts";
+import { loadEffectiveConfig } from "../config/load.ts";
 import { type Cli, newCommand } from "./command.ts";
 import { composeStart } from "./compose.ts";
 import { serve } from "./serve.ts";
@@ -15,7 +15,7 @@ export function define(cli: Cli): Command {
   ]);
   const flags = addSettingFlags(command, () => true);
   return command.action(async () => {
-    const config = await loadConfig({ command: "start", flags, env: cli.env });
-    cli.exitCode = await serve(cli, config, (logger) => composeStart(config, logger, { shared: true }));
+    const load = () => loadEffectiveConfig({ command: "start", flags, env: cli.env });
+    cli.exitCode = await serve(cli, load, (config, logger) => composeStart(config, logger, { shared: true }));
   });
 }

@@ -33,18 +33,39 @@ export interface ConfigSources {
   readonly home?: string;
 }
 
+/** A setting as it is in force: for people, and to compare two configurations. */
+export interface EffectiveSetting {
+  readonly key: SettingKey;
+  /** As it could be given; undefined where it has no value. Confidential ones show that there is one, never what it is. */
+  readonly text: string | undefined;
+  /** How the user gave it; undefined: the default. */
+  readonly givenAs: string | undefined;
+}
+
+export interface EffectiveConfig {
+  readonly config: Config;
+  readonly settings: readonly EffectiveSetting[];
+}
+
 /** Throws ConfigError with all that is wrong. */
 export async function loadConfig(sources: ConfigSources): Promise<Config> {
+  return (await loadEffectiveConfig(sources)).config;
+}
+
+/** Throws ConfigError with all that is wrong. */
+export async function loadEffectiveConfig(sources: ConfigSources): Promise<EffectiveConfig> {
   const faults: Fault[] = [];
   const layers = [flagLayer(sources), environmentLayer(sources, faults), await fileLayer(sources, faults)];
   const home = sources.home ?? homedir();
   const parsed: Partial<Record<SettingKey, unknown>> = {};
   const names: Partial<Record<SettingKey, string>> = {};
+  const effective: EffectiveSetting[] = [];
   let place: Place = { home, cloneCerts: findCloneCerts(), dataDir: join(home, ".keyswap"), command: sources.command };
   for (const key of settingKeys) {
     const given = findGiven(key, layers, faults);
     if (given !== undefined) names[key] = given.name;
     parsed[key] = readSetting(key, given, place, faults);
+    effective.push({ key, text: textOf(key, given, place), givenAs: given?.name });
     // The first setting: others' defaults derive from it.
     if (key === "dataDir" && typeof parsed.dataDir === "string") place = { ...place, dataDir: parsed.dataDir };
   }
@@ -52,7 +73,7 @@ export async function loadConfig(sources: ConfigSources): Promise<Config> {
     // Without a fault every setting went through its own schema, or may be undefined.
     const config = parsed as Config;
     faults.push(...checkRules(config, sources.command, names));
-    if (faults.length === 0) return config;
+    if (faults.length === 0) return { config, settings: effective };
   }
   throw new ConfigError(faults);
 }
@@ -221,6 +242,15 @@ function readSetting(key: SettingKey, given: Given | undefined, place: Place, fa
     }
   }
   return outcome.data;
+}
+
+/** What was given, or the default, on one line. */
+function textOf(key: SettingKey, given: Given | undefined, place: Place): string | undefined {
+  const { confidential, kind, fallback } = settingOf(key);
+  if (given === undefined) return typeof fallback === "function" ? fallback(place) : fallback;
+  if (confidential !== undefined) return `[secret ${plainName(key)}]`;
+  const raw = kind === undefined ? given.raw : expandPath(given.raw, given.layer.base, place.home);
+  return Array.isArray(raw) ? raw.join(",") : String(raw);
 }
 
 function isEmpty(raw: unknown): boolean {

@@ -26,6 +26,10 @@ export function writeReference(): string {
     "- Paths in a file are relative to the file's folder, others to the current one; `~/` is the home folder.",
     "- What may hold a key or a password can be read from a file: `KEYSWAP_API_KEY_FILE=/run/secrets/api-key`; one final",
     "  newline is dropped.",
+    "- Settings marked ↻ take effect on SIGHUP: the file is read again, running exchanges go on. A fault leaves all as it was;",
+    "  the log says what changed and what needs a restart.",
+    "- `keyswap config check` tells all faults, `keyswap config show` what is in force and where it comes from, and `keyswap config",
+    "  schema` writes a JSON schema of the file for editors.",
     "- Unknown variables that start with `KEYSWAP_`, unknown keys and unknown flags are refused. All faults are told at",
     "  once, and keyswap ends with exit code 2. (Variables that Kubernetes makes for a service called keyswap are ignored.)",
     "",
@@ -56,7 +60,8 @@ function row(key: SettingKey): string {
   const [variable, plain] = [variableName(key), plainName(key)];
   const names = setting.confidential === undefined ? [plain] : [plain, plain + FILE_SUFFIX];
   const variables = setting.confidential === undefined ? [variable] : [variable, `${variable}_FILE`];
-  const cells = [quoteAll(variables), quoteAll(names), setting.description, standardOf(setting)];
+  const mark = setting.reloads ? " ↻" : "";
+  const cells = [quoteAll(variables) + mark, quoteAll(names), setting.description, standardOf(setting)];
   return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
 }
 

@@ -31,6 +31,8 @@ export interface Setting {
   readonly kind?: "path" | "file";
   /** `key`: never a flag, has a `…_FILE` form. `url`: may hold a password, has a `…_FILE` form besides the flag. */
   readonly confidential?: "key" | "url";
+  /** Takes effect on SIGHUP; others need a restart. */
+  readonly reloads?: true;
   /** An empty variable is a fault here instead of "not set". */
   readonly refusesEmpty?: true;
 }
@@ -112,6 +114,7 @@ export const settings = {
     fallback: "",
     fallbackText: "none",
     part: "proxy",
+    reloads: true,
   },
   proxyCert: {
     schema: values.path,
@@ -119,6 +122,7 @@ export const settings = {
     example: "/etc/keyswap/proxy.pem",
     fallbackText: "a leaf for the name that the client asks for",
     part: "proxy",
+    reloads: true,
     kind: "file",
   },
   proxyCertKey: {
@@ -126,6 +130,7 @@ export const settings = {
     description: "PEM file of the key of `proxy-cert`.",
     example: "/etc/keyswap/proxy-key.pem",
     part: "proxy",
+    reloads: true,
     kind: "file",
   },
   apiListen: {
@@ -193,6 +198,7 @@ export const settings = {
     description: "Token that the fixed sandbox's clients must show; without it none is asked for.",
     example: "the token of the sandbox's proxy URL",
     part: "proxy",
+    reloads: true,
     confidential: "key",
   },
   databaseUrl: {
@@ -207,6 +213,7 @@ export const settings = {
     description: "PEM file of certificates that are trusted for upstreams besides the usual roots.",
     example: "/etc/ssl/corporate-ca.pem",
     part: "proxy",
+    reloads: true,
     kind: "file",
   },
   upstreamProxy: {
@@ -214,6 +221,7 @@ export const settings = {
     description: "Parent proxy through which upstreams are reached.",
     example: "http://proxy.internal:3128",
     part: "proxy",
+    reloads: true,
     confidential: "url",
   },
   upstreamNoProxy: {
@@ -224,6 +232,7 @@ export const settings = {
     fallback: "",
     fallbackText: "none",
     part: "proxy",
+    reloads: true,
   },
   allowPrivate: {
     schema: values.cidrs,
@@ -232,6 +241,7 @@ export const settings = {
     fallback: "",
     fallbackText: "none",
     part: "proxy",
+    reloads: true,
   },
   dnsServers: {
     schema: values.nameServers,
@@ -241,6 +251,7 @@ export const settings = {
     fallback: "",
     fallbackText: "the system's",
     part: "proxy",
+    reloads: true,
   },
   plainHttpHosts: {
     schema: values.hostPatterns,
@@ -249,6 +260,7 @@ export const settings = {
     fallback: "",
     fallbackText: "none",
     part: "proxy",
+    reloads: true,
   },
   egressAllow: {
     schema: values.egressPatterns,
@@ -257,6 +269,7 @@ export const settings = {
     fallback: "",
     fallbackText: "all public hosts",
     part: "proxy",
+    reloads: true,
     // A list that a template emptied by mistake would otherwise open everything.
     refusesEmpty: true,
   },
@@ -267,6 +280,7 @@ export const settings = {
     fallback: "",
     fallbackText: "none",
     part: "proxy",
+    reloads: true,
   },
   intercept: {
     schema: values.choice("granted", "all"),
@@ -274,6 +288,7 @@ export const settings = {
     example: "granted",
     fallback: "granted",
     part: "proxy",
+    reloads: true,
   },
   tunnelHosts: {
     schema: values.hostPatterns,
@@ -282,6 +297,7 @@ export const settings = {
     fallback: "",
     fallbackText: "none",
     part: "proxy",
+    reloads: true,
   },
   rawHosts: {
     schema: values.hostPorts,
@@ -290,6 +306,7 @@ export const settings = {
     fallback: "",
     fallbackText: "none",
     part: "proxy",
+    reloads: true,
   },
   surfaces: {
     schema: values.surfaces,
@@ -297,6 +314,7 @@ export const settings = {
     example: "header,basic",
     fallback: "header,basic,path,query,body",
     part: "proxy",
+    reloads: true,
   },
   onViolation: {
     schema: values.choice("pass", "block"),
@@ -305,6 +323,7 @@ export const settings = {
     example: "block",
     fallback: "pass",
     part: "proxy",
+    reloads: true,
   },
   cacheTtlMs: {
     schema: values.integer(0, DAY_MS),
@@ -312,6 +331,7 @@ export const settings = {
     example: "15000",
     fallback: "15000",
     part: "proxy",
+    reloads: true,
   },
   maxStaleMs: {
     schema: values.integer(0, DAY_MS),
@@ -319,6 +339,7 @@ export const settings = {
     example: "300000",
     fallback: "300000",
     part: "proxy",
+    reloads: true,
   },
   bufferBytes: {
     schema: values.integer(1_024, 256 * MIB),
@@ -326,6 +347,7 @@ export const settings = {
     example: "1048576",
     fallback: "1048576",
     part: "proxy",
+    reloads: true,
   },
   audit: {
     schema: values.auditTarget,
@@ -356,6 +378,7 @@ export const settings = {
     example: "on",
     fallback: "off",
     part: "proxy",
+    reloads: true,
   },
   drainMs: {
     schema: values.integer(0, 3_600_000),
@@ -364,6 +387,7 @@ export const settings = {
     // Below the 10 s after which container engines kill.
     fallback: "8000",
     part: "proxy",
+    reloads: true,
   },
   logLevel: {
     schema: values.choice("trace", "debug", "info", "warn", "error", "fatal", "silent"),
@@ -372,6 +396,7 @@ export const settings = {
     fallback: ({ command }) => (command === "run" ? "warn" : "info"),
     fallbackText: "`info` (`keyswap run`: `warn`)",
     part: "both",
+    reloads: true,
   },
 } satisfies Record<string, Setting>;
 

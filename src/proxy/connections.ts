@@ -71,6 +71,24 @@ export class Connections {
     }
   }
 
+  /** The rules changed: tunnels that would not be opened now have to go. */
+  onReconfigured(): void {
+    for (const [sandboxId, tunnels] of this.#tunnels) {
+      // From the cache; what is being fetched comes by onGrantsChange.
+      const answer = this.#services.parts.grants.get(sandboxId);
+      if (answer instanceof Promise || answer.kind !== "grants") continue;
+      const { egress, index } = this.#services.compile(answer.grants);
+      for (const tunnel of tunnels) {
+        const { authority, reason } = tunnel.route;
+        const isDenied = egress.decide(authority).kind === "denied";
+        const isOpenedUp = this.#services.options.intercept === "all" || index.forHost(authority.host).granted;
+        const isListed =
+          this.#services.isTunnelListed(authority) || (reason === "not-http" && this.#services.isRawListed(authority));
+        if (isDenied || (isOpenedUp && !isListed)) tunnel.retire();
+      }
+    }
+  }
+
   recordRefusal(
     way: Way,
     sandbox: string | undefined,

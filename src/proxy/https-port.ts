@@ -49,7 +49,8 @@ export class HttpsPort {
 
   /** Undefined where it was refused. */
   #contextFor(serverName: string | undefined, socket: Socket): SecureContext | undefined {
-    const { proxyCertificate, leaves } = this.#services.parts;
+    const { proxyCertificate } = this.#services;
+    const { leaves } = this.#services.parts;
     if (proxyCertificate !== undefined) return proxyCertificate;
     const parsed = parseWireHost(serverName ?? socket.localAddress ?? "");
     if (parsed.kind === "invalid") {

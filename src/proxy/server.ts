@@ -6,12 +6,13 @@
 // every socket has an error listener before anything else; one audit event each.
 
 import { createServer, type Server, type Socket } from "node:net";
+import type { SecureContext } from "node:tls";
 import { CidrSet, parseIp } from "../core/authority/ip.ts";
 import { BalancerGate } from "./balancer-gate.ts";
 import { Connections } from "./connections.ts";
 import { Front } from "./front.ts";
 import { HttpsPort } from "./https-port.ts";
-import type { ListenAddress, ProxyParts } from "./options.ts";
+import type { ListenAddress, ProxyOptions, ProxyParts } from "./options.ts";
 import { Services } from "./services.ts";
 import { takeRedirected } from "./transparent-port.ts";
 import type { UpstreamPool } from "./upstream-pool.ts";
@@ -33,8 +34,8 @@ export class ProxyServer {
   readonly #services: Services;
   readonly #connections: Connections;
   readonly #https: HttpsPort;
-  readonly #balancers: CidrSet;
-  readonly #hasBalancers: boolean;
+  #balancers = new CidrSet([]);
+  #hasBalancers = false;
   readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();
   readonly #unsubscribe: () => void;
@@ -44,9 +45,7 @@ export class ProxyServer {
     this.#services = new Services(parts);
     this.#connections = new Connections(this.#services);
     this.#https = new HttpsPort(this.#services, this.#connections);
-    const balancers = parts.options.proxyProtocolFrom ?? [];
-    this.#balancers = new CidrSet(balancers);
-    this.#hasBalancers = balancers.length > 0;
+    this.#trustBalancers(parts.options);
     this.#unsubscribe = parts.grants.onChange((id, answer) => this.#connections.onGrantsChange(id, answer));
   }
 
@@ -64,6 +63,19 @@ export class ProxyServer {
   /** `host:port` of the proxy port once listening. */
   get address(): string {
     return this.#address;
+  }
+
+  /**
+   * New options (but for addresses and limits) and a new certificate, in force for the next decision on every connection.
+   * Running exchanges go on; tunnels that would not be opened now end when they are idle. With `redial`, how destinations are
+   * reached has changed: no request uses a connection that was dialled before.
+   */
+  reconfigure(options: ProxyOptions, proxyCertificate: SecureContext | undefined, redial: boolean): void {
+    this.#services.options = options;
+    this.#services.proxyCertificate = proxyCertificate;
+    this.#trustBalancers(options);
+    if (redial) this.#services.pool.renew();
+    this.#connections.onReconfigured();
   }
 
   /** What is open; for metrics and tests. */
@@ -116,6 +128,11 @@ export class ProxyServer {
       resolve(`${name}:${address.port}`);
     });
     return promise;
+  }
+
+  #trustBalancers({ proxyProtocolFrom = [] }: ProxyOptions): void {
+    this.#balancers = new CidrSet(proxyProtocolFrom);
+    this.#hasBalancers = proxyProtocolFrom.length > 0;
   }
 
   #accept(kind: PortKind, socket: Socket): void {

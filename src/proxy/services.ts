@@ -1,6 +1,7 @@
 // What every connection of one proxy shares, and the compiled form of a sandbox's grants, made once per version.
 
 import { hash } from "node:crypto";
+import type { SecureContext } from "node:tls";
 import { type Authority, formatAuthority } from "../core/authority/authority.ts";
 import { HostMatcher } from "../core/authority/pattern.ts";
 import { EgressList, EgressRules } from "../core/authority/policy.ts";
@@ -20,7 +21,9 @@ export interface CompiledGrants {
 }
 
 export class Services {
-  readonly options: ProxyOptions;
+  #options: ProxyOptions;
+  /** What clients that speak TLS to the proxy are shown, where it is configured. */
+  proxyCertificate: SecureContext | undefined;
   readonly parts: ProxyParts;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -29,19 +32,20 @@ export class Services {
   /** Set once the proxy drains: answers ask clients to close. */
   draining = false;
   /** Of the fixed sandbox's token, in the form of SandboxGrants.tokenHash. */
-  readonly fixedTokenHash: string | undefined;
+  fixedTokenHash: string | undefined;
 
-  readonly #plainHttp: HostMatcher<true>;
-  readonly #tunnelHosts: HostMatcher<true>;
-  readonly #rawHosts: EgressList;
-  readonly #compiled = new WeakMap<SandboxGrants, CompiledGrants>();
+  #plainHttp = new HostMatcher<true>([]);
+  #tunnelHosts = new HostMatcher<true>([]);
+  #rawHosts = new EgressList([]);
+  #compiled = new WeakMap<SandboxGrants, CompiledGrants>();
   readonly #scrubbers = new WeakMap<HostView, Scrubber>();
   readonly #idPrefix: string;
   #ids = 0;
 
   constructor(parts: ProxyParts) {
     this.parts = parts;
-    this.options = parts.options;
+    this.#options = parts.options;
+    this.proxyCertificate = parts.proxyCertificate;
     this.clock = parts.clock;
     this.logger = parts.logger;
     this.deadlines = new Deadlines(parts.clock);
@@ -53,12 +57,23 @@ export class Services {
       clock: parts.clock,
       deadlines: this.deadlines,
     });
-    const fixedToken = parts.options.fixedSandbox?.token;
-    this.fixedTokenHash = fixedToken === undefined ? undefined : `sha256:${hash("sha256", fixedToken, "hex")}`;
-    this.#plainHttp = new HostMatcher(parts.options.plainHttpHosts.map((pattern) => [pattern, true]));
-    this.#tunnelHosts = new HostMatcher(parts.options.tunnelHosts.map((pattern) => [pattern, true]));
-    this.#rawHosts = new EgressList(parts.options.rawHosts ?? []);
+    this.options = parts.options;
     this.#idPrefix = `${parts.clock().toString(36)}-`;
+  }
+
+  get options(): ProxyOptions {
+    return this.#options;
+  }
+
+  /** From now on every decision is by these; addresses and limits stay. */
+  set options(options: ProxyOptions) {
+    this.#options = options;
+    const fixedToken = options.fixedSandbox?.token;
+    this.fixedTokenHash = fixedToken === undefined ? undefined : `sha256:${hash("sha256", fixedToken, "hex")}`;
+    this.#plainHttp = new HostMatcher(options.plainHttpHosts.map((pattern) => [pattern, true]));
+    this.#tunnelHosts = new HostMatcher(options.tunnelHosts.map((pattern) => [pattern, true]));
+    this.#rawHosts = new EgressList(options.rawHosts ?? []);
+    this.#compiled = new WeakMap();
   }
 
   /** An id for an audit event. */

@@ -103,6 +103,8 @@ class Origin implements Http1UpstreamOwner, Http2UpstreamOwner {
 export class UpstreamPool implements Timed {
   deadlineAt = 0;
   readonly #origins = new Map<string, Origin>();
+  /** Of before `renew`: their connections serve what runs on them, and nothing else. */
+  readonly #former = new Set<Origin>();
   readonly #options: UpstreamPoolOptions;
   #closed = false;
   #reused = 0;
@@ -147,6 +149,7 @@ export class UpstreamPool implements Timed {
   get size(): number {
     let size = 0;
     for (const origin of this.#origins.values()) size += origin.all.size;
+    for (const origin of this.#former) size += origin.all.size;
     return size;
   }
 
@@ -158,7 +161,7 @@ export class UpstreamPool implements Timed {
   }
 
   keep(origin: Origin, connection: Http1Upstream): void {
-    if (this.#closed || origin.idle.length >= this.#options.maxIdlePerAuthority) {
+    if (this.#closed || this.#former.has(origin) || origin.idle.length >= this.#options.maxIdlePerAuthority) {
       connection.destroy();
       return;
     }
@@ -168,11 +171,23 @@ export class UpstreamPool implements Timed {
 
   forget(origin: Origin): void {
     if (this.#origins.get(origin.key) === origin) this.#origins.delete(origin.key);
+    this.#former.delete(origin);
+  }
+
+  /** From now on only new connections are lent. */
+  renew(): void {
+    for (const origin of [...this.#origins.values()]) {
+      this.#former.add(origin);
+      for (const connection of [...origin.idle]) connection.destroy();
+      for (const connection of [...origin.shared]) connection.close();
+    }
+    this.#origins.clear();
   }
 
   /** Closes what has been free for too long. */
   onDeadline(): void {
     const before = this.#options.clock() - this.#options.idleMs;
+    for (const origin of this.#former) for (const connection of [...origin.shared]) connection.close();
     for (const origin of this.#origins.values()) {
       for (const connection of [...origin.idle]) if (connection.freeSince < before) connection.destroy();
       for (const connection of [...origin.shared]) if (connection.freeSince < before) connection.close();
@@ -182,7 +197,8 @@ export class UpstreamPool implements Timed {
   close(): void {
     this.#closed = true;
     this.#options.deadlines.delete(this);
-    for (const origin of this.#origins.values()) for (const connection of [...origin.all]) connection.destroy();
+    const origins = [...this.#origins.values(), ...this.#former];
+    for (const origin of origins) for (const connection of [...origin.all]) connection.destroy();
   }
 
   async #connectPlain(origin: Origin, route: Route, signal: AbortSignal): Promise<UpstreamStream> {

@@ -15,8 +15,8 @@ export interface FreshnessOptions {
 }
 
 export class Freshness {
-  readonly ttlMs: number;
-  readonly maxStaleMs: number;
+  ttlMs: number;
+  maxStaleMs: number;
   readonly random: () => number;
   readonly breaker: Breaker;
   readonly #silenceMs: number;

@@ -156,6 +156,12 @@ export class GrantCache implements GrantSource {
     };
   }
 
+  /** Other bounds on the age of answers, from now on. */
+  tune({ cacheTtlMs, maxStaleMs }: { readonly cacheTtlMs: number; readonly maxStaleMs: number }): void {
+    this.#freshness.ttlMs = cacheTtlMs;
+    this.#freshness.maxStaleMs = maxStaleMs;
+  }
+
   /** Versions of the grants that are held, by sandbox id: at most `max`, those that were used last. */
   held(max: number): Readonly<Record<string, string>> {
     const versions: Record<string, string> = {};
