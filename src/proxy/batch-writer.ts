@@ -5,9 +5,10 @@
 // with 16 busy connections: 95 µs of CPU a request instead of 170, nginx at 65 in the same run.
 
 import type { Duplex } from "node:stream";
+import { chunkEnd, chunkOpening } from "../core/wire/writer.ts";
 
-/** Up to this size parts are copied together; beyond it copying costs more than another write. */
-const copyBytes = 32 * 1024;
+/** Up to this size parts are copied together: TLS would copy them anyway, one by one. */
+const copyBytes = 128 * 1024;
 /** Beyond this the parts go out at once, not at the turn's end. */
 const flushBytes = 256 * 1024;
 
@@ -25,6 +26,9 @@ export class BatchWriter {
   readonly #socket: Duplex;
   #parts: (string | Buffer)[] = [];
   #pendingBytes = 0;
+  /** Where the open chunk's first line belongs among the parts; -1: none is open. */
+  #chunkAt = -1;
+  #chunkBytes = 0;
   #isDue = false;
 
   constructor(socket: Duplex) {
@@ -34,6 +38,7 @@ export class BatchWriter {
   /** Latin-1 text: heads and chunk framing. */
   text(text: string): void {
     if (text.length === 0) return;
+    this.#closeChunk();
     this.#parts.push(text);
     this.#add(text.length);
   }
@@ -43,6 +48,17 @@ export class BatchWriter {
     if (bytes.length === 0) return;
     this.#parts.push(bytes);
     this.#add(bytes.length);
+  }
+
+  /** Content of a chunked body: what comes of it within one write goes out as one chunk. Not to be changed afterwards. */
+  chunk(bytes: Buffer): void {
+    if (bytes.length === 0) return;
+    if (this.#chunkAt < 0) {
+      this.#chunkAt = this.#parts.length;
+      this.#parts.push("");
+    }
+    this.#chunkBytes += bytes.length;
+    this.bytes(bytes);
   }
 
   /**
@@ -61,7 +77,8 @@ export class BatchWriter {
   /** Ends the socket behind what was gathered. */
   end(): void {
     this.flushNow();
-    this.#socket.end();
+    // Ending twice makes an error that nobody looks at.
+    if (!this.#socket.writableEnded) this.#socket.end();
   }
 
   /** Writes what was gathered. */
@@ -70,6 +87,7 @@ export class BatchWriter {
     const socket = this.#socket;
     const parts = this.#parts;
     if (parts.length === 0) return;
+    this.#closeChunk();
     const total = this.#pendingBytes;
     this.#pendingBytes = 0;
     if (socket.destroyed || socket.writableEnded) {
@@ -95,6 +113,16 @@ export class BatchWriter {
       socket.uncork();
     }
     parts.length = 0;
+  }
+
+  #closeChunk(): void {
+    if (this.#chunkAt < 0) return;
+    const opening = chunkOpening(this.#chunkBytes);
+    this.#parts[this.#chunkAt] = opening;
+    this.#parts.push(chunkEnd);
+    this.#pendingBytes += opening.length + chunkEnd.length;
+    this.#chunkAt = -1;
+    this.#chunkBytes = 0;
   }
 
   #add(bytes: number): void {

@@ -6,7 +6,7 @@ import type { ErrorCode } from "../core/errors.ts";
 import type { Field, RequestHead, ResponseHead } from "../core/message.ts";
 import { type BodyLength, isPersistent } from "../core/wire/framing.ts";
 import { type MessageHandler, RequestReader } from "../core/wire/message-reader.ts";
-import { chunkOpening, lastChunk, writeResponseHead } from "../core/wire/writer.ts";
+import { lastChunk, writeResponseHead } from "../core/wire/writer.ts";
 import { errorAnswer } from "./answer.ts";
 import { BatchWriter } from "./batch-writer.ts";
 import type { Timed } from "./deadlines.ts";
@@ -116,9 +116,8 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
   sendData(content: Buffer): void {
     if (content.length === 0) return;
     if (this.#inputEnded) this.#boundHalfClosed();
-    if (this.#chunked) this.#writer.text(chunkOpening(content.length));
-    this.#writer.bytes(content);
-    if (this.#chunked) this.#writer.text("\r\n");
+    if (this.#chunked) this.#writer.chunk(content);
+    else this.#writer.bytes(content);
   }
 
   sendEnd(trailers: readonly Field[]): void {

@@ -5,7 +5,7 @@ import { KeyswapError } from "../core/errors.ts";
 import type { Field, RequestHead, ResponseHead } from "../core/message.ts";
 import { type BodyLength, isPersistent } from "../core/wire/framing.ts";
 import { type MessageHandler, type MessageLimits, ResponseReader } from "../core/wire/message-reader.ts";
-import { chunkOpening, lastChunk, writeRequestHead } from "../core/wire/writer.ts";
+import { lastChunk, writeRequestHead } from "../core/wire/writer.ts";
 import { BatchWriter } from "./batch-writer.ts";
 import type { Switched } from "./downstream.ts";
 import type { UpstreamListener, UpstreamStream } from "./upstream.ts";
@@ -68,9 +68,8 @@ export class Http1Upstream implements UpstreamStream, MessageHandler<ResponseHea
 
   sendData(content: Buffer): void {
     if (content.length === 0) return;
-    if (this.#chunked) this.#writer.text(chunkOpening(content.length));
-    this.#writer.bytes(content);
-    if (this.#chunked) this.#writer.text("\r\n");
+    if (this.#chunked) this.#writer.chunk(content);
+    else this.#writer.bytes(content);
   }
 
   sendEnd(trailers: readonly Field[]): void {

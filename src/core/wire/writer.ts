@@ -36,6 +36,9 @@ export function chunkOpening(size: number): string {
   return `${size.toString(16)}\r\n`;
 }
 
+/** What ends a chunk's content. */
+export const chunkEnd = "\r\n";
+
 /** The last chunk with its trailers. */
 export function lastChunk(trailers: readonly Field[]): string {
   if (trailers.length === 0) return "0\r\n\r\n";
