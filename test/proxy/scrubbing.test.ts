@@ -369,4 +369,32 @@ describe("ranges", () => {
     expect(answer.body.toString()).not.toContain(value.slice(0, -4));
     expect(answer.body.toString()).toContain("-".repeat(200));
   });
+
+  it("parts of multipart/byteranges keep their lengths, their cut edges masked", async () => {
+    const parts = [`${value.slice(8)} ${"-".repeat(100)}`, `${"=".repeat(100)} ${value} ${value.slice(0, -4)}`];
+    const heads = parts.map(
+      (part, at) =>
+        `\r\n--x\r\nContent-Type: text/plain\r\nContent-Range: bytes ${5000 * at + 1000}-${5000 * at + 999 + part.length}/99999\r\n\r\n`,
+    );
+    const body = `${heads[0]}${parts[0]}${heads[1]}${parts[1]}\r\n--x--\r\n`;
+    const answer = await askRaw(
+      `HTTP/1.1 206 Partial Content\r\nContent-Type: multipart/byteranges; boundary=x\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    );
+    expect(answer.status).toBe(206);
+    expect(answer.body).toHaveLength(body.length);
+    const shown = answer.body.toString();
+    expect(shown.startsWith(`${heads[0]}${"*".repeat(value.length - 8)} ${"-".repeat(100)}${heads[1]}`)).toBe(true);
+    expect(shown).not.toContain(value.slice(0, -4));
+    expect(shown.endsWith("\r\n--x--\r\n")).toBe(true);
+  });
+
+  it("a part without a value is byte for byte what it was", async () => {
+    const body = "0123456789abcdef".repeat(100);
+    const answer = await askRaw(
+      `HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 1000-2599/99999\r\nETag: "v7"\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    );
+    expect(answer.body.toString()).toBe(body);
+    expect(fieldValue(answer, "etag")).toBe('"v7"');
+    expect(fieldValue(answer, "content-range")).toBe("bytes 1000-2599/99999");
+  });
 });

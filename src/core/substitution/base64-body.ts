@@ -22,6 +22,8 @@ const LOOK_BACK = 64;
 const NOTHING = Buffer.alloc(0);
 const EQUALS = 0x3d;
 const PERCENT = 0x25;
+/** `%3D`, as forms have it. */
+const ESCAPED_PAD_BYTES = 3;
 const BACKSLASH = 0x5c;
 
 /** 1: both alphabets; 2: standard only; 3: URL-safe only. */
@@ -180,7 +182,8 @@ export class Base64Transform implements RequestTransform {
     const tooLong = end - start === MAX_RUN;
     const missing = (4 - ((end - start) % 4)) % 4;
     // One byte more than the padding: what follows decides whether the text goes on.
-    if (!tooLong && !final && end + missing >= window.length) return "more";
+    const padLength = this.#rules.spelling === "percent" && window[end] === PERCENT ? ESCAPED_PAD_BYTES : 1;
+    if (!tooLong && !final && end + missing * padLength >= window.length) return "more";
     // Both alphabets at once, or a lone last character: no base64.
     if ((kinds & 0b1100) === 0b1100 || missing === 3) return "none";
     const decoded = Buffer.from(window.toString("latin1", start, end), "base64");
@@ -188,8 +191,8 @@ export class Base64Transform implements RequestTransform {
     const canonical = decoded.toString(urlSafe ? "base64url" : "base64").slice(0, end - start);
     if (canonical !== window.toString("latin1", start, end)) return "none";
     let paddedEnd = end;
-    while (paddedEnd < end + missing && window[paddedEnd] === EQUALS) paddedEnd++;
-    const padded = missing === 0 ? !urlSafe : paddedEnd === end + missing;
+    while (paddedEnd < end + missing * padLength && isPad(window, paddedEnd, padLength)) paddedEnd += padLength;
+    const padded = missing === 0 ? !urlSafe : paddedEnd === end + missing * padLength;
     if (!padded) paddedEnd = end;
     const follower = window[paddedEnd];
     const { spelling } = this.#rules;
@@ -270,4 +273,8 @@ export class Base64Transform implements RequestTransform {
     }
     return this.#patterns;
   }
+}
+
+function isPad(bytes: Buffer, at: number, length: number): boolean {
+  return length === 1 ? bytes[at] === EQUALS : /^%3d$/i.test(bytes.toString("latin1", at, at + length));
 }

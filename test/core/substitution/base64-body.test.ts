@@ -91,6 +91,20 @@ describe("placeholders within base64", () => {
     expect(new URLSearchParams(text).get("a")).toBe(Buffer.from(`${value}!`, "utf8").toString("base64"));
   });
 
+  it("end with the padding that a form has escaped", () => {
+    for (const tail of ["", "!", "!!"]) {
+      const body = `a=${encodeURIComponent(encode(A + tail))}&b=1`;
+      for (const cuts of [[], Array.from(body, (_, at) => at)]) {
+        expect(rewrite(body, "values", cuts, "percent").text).toBe(
+          `a=${encodeURIComponent(encode(`values${tail}`))}&b=1`,
+        );
+        expect(rewrite(body.replaceAll("%3D", "%3d"), "v", cuts, "percent").text).toBe(
+          `a=${encodeURIComponent(encode(`v${tail}`))}&b=1`,
+        );
+      }
+    }
+  });
+
   it("are held within a bound: a longer run keeps its groups in step", () => {
     const tail = "t".repeat(90_000);
     const body = encode(A + tail);
