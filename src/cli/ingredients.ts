@@ -9,7 +9,7 @@ import { CidrSet } from "../core/authority/ip.ts";
 import { KeyswapError } from "../core/errors.ts";
 import { Dialler } from "../proxy/dial.ts";
 import { NameResolver } from "../proxy/dns.ts";
-import { defaultProxyLimits, type ProxyOptions } from "../proxy/options.ts";
+import { defaultProxyLimits, type ProxyLimits, type ProxyOptions } from "../proxy/options.ts";
 import { ParentProxy } from "../proxy/parent-proxy.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { CertificateAuthority } from "../tls/authority.ts";
@@ -135,6 +135,19 @@ function proxyOptions(config: Config): ProxyOptions {
     defaults: { locations: config.surfaces, onViolation: config.onViolation },
     bufferBytes: config.bufferBytes,
     note: config.note,
-    limits: defaultProxyLimits,
+    limits: limitsOf(config),
+  };
+}
+
+/** The bounds that can be set; the others stay as they are. */
+function limitsOf(config: Config): ProxyLimits {
+  const { maxHeadBytes, maxFields, maxConnections, maxSandboxConnections, maxNewcomers, maxFailedLogins } = config;
+  const { maxMints, maxHeldBytes, headTimeoutMs, bodyTimeoutMs, stallTimeoutMs, idleTimeoutMs, answerTimeoutMs } =
+    config;
+  return {
+    ...defaultProxyLimits,
+    message: { maxHeadBytes, maxFields },
+    ...{ maxConnections, maxSandboxConnections, maxNewcomers, maxFailedLogins, maxMints, maxHeldBytes },
+    ...{ headTimeoutMs, bodyTimeoutMs, stallTimeoutMs, idleTimeoutMs, answerTimeoutMs },
   };
 }

@@ -44,6 +44,8 @@ export interface ProxyPart {
 }
 
 const clock = Date.now;
+/** Starts as the clock on the wall and does not jump with it: deadlines must not all be over when somebody sets the time. */
+const steadyClock = (): number => Math.floor(performance.timeOrigin + performance.now());
 const MAX_LEAVES = 10_000;
 
 /** Makes the CA where there is none. Throws CliError. */
@@ -94,7 +96,7 @@ export async function openProxyPart(assembly: Assembly, options: ProxyPartOption
     },
     audit: observed(metrics?.counted(sink) ?? sink, options.observe),
     logger,
-    clock,
+    clock: steadyClock,
     ...(ingredients.proxyCertificate === undefined ? {} : { proxyCertificate: ingredients.proxyCertificate }),
   });
   metrics?.watch({

@@ -3,6 +3,7 @@
 // from this table.
 
 import type { z } from "zod";
+import { bounds } from "./bounds.ts";
 import * as values from "./values.ts";
 
 /** What a default may be derived from. */
@@ -349,6 +350,7 @@ export const settings = {
     part: "proxy",
     reloads: true,
   },
+  ...bounds,
   audit: {
     schema: values.auditTarget,
     description: "Where audit events go: `stderr`, `off` or a file, which is rotated by size.",

@@ -25,6 +25,10 @@ export const errorTable = {
     status: 407,
     hint: "Set the proxy URL with the sandbox's id and token: http://ID:TOKEN@HOST:PORT.",
   },
+  "too-many-logins": {
+    status: 429,
+    hint: "Too many wrong credentials were shown from this address; check the proxy URL and try again in a minute.",
+  },
   "source-unknown": {
     status: 403,
     hint: "No sandbox is known at this source address; give it in the sandbox's sources.",
@@ -62,6 +66,10 @@ export const errorTable = {
   "coding-unreadable": { status: 502, hint: "The answer has a content coding that cannot be scrubbed." },
 
   // Ourselves
+  "sandbox-overloaded": {
+    status: 429,
+    hint: "This sandbox is at its bound of connections or new certificates; close some and try again.",
+  },
   overloaded: { status: 503, hint: "The proxy is at one of its bounds; try again later." },
   "shutting-down": { status: 503, hint: "The proxy is shutting down." },
   internal: { status: 500, hint: "keyswap failed; its log says more." },

@@ -22,6 +22,9 @@ export interface GrantSource {
   /** At once where fresh enough grants are cached (the hot path), else when they have been fetched. Never rejects. */
   get(sandboxId: string): GrantsAnswer | Promise<GrantsAnswer>;
 
+  /** Whether answering needs nobody to be asked, or somebody was about this sandbox before; where absent it is not known. */
+  knows?(sandboxId: string): boolean;
+
   /**
    * The sandbox used a placeholder whose lookup key is not among its cached grants: fetches them anew, unless that is
    * known to be futile (the key was asked for at this version, or a forced refresh ran within the last second; then the

@@ -3,7 +3,12 @@
 import type { Substitution } from "../core/audit.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import { type Field, findField, type ResponseHead } from "../core/message.ts";
-import { planResponseBody, withoutBodyFields, withoutDigests } from "../core/substitution/response-plan.ts";
+import {
+  planResponseBody,
+  type ScrubPlan,
+  withoutBodyFields,
+  withoutDigests,
+} from "../core/substitution/response-plan.ts";
 import type { Scrubber, ScrubSession } from "../core/substitution/scrubber.ts";
 import type { BodyLength } from "../core/wire/framing.ts";
 import type { Downstream } from "./downstream.ts";
@@ -12,6 +17,8 @@ import { withNote } from "./note.ts";
 import type { Rewrite, RewriteFault, RewriteListener } from "./rewrite.ts";
 
 export interface AnswerRelayOwner {
+  /** Whether so many bytes more may be held until the exchange ends. */
+  reserve(bytes: number): boolean;
   /** For the `keyswap-note` header; asked when the head goes out. */
   readonly note: string | undefined;
   /** The answer has to wait, and may go on. */
@@ -77,7 +84,7 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
       this.#begin(scrubbed, undefined);
       return;
     }
-    const plan = planResponseBody({ method }, head, length, { bufferBytes: this.#bufferBytes });
+    const plan = this.#plan(head, length, method);
     if (plan.kind === "none") {
       this.#begin(scrubbed, length);
       return;
@@ -94,6 +101,16 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
       this.#holdBytes = plan.kind === "streamed" ? plan.holdBytes : Number.POSITIVE_INFINITY;
     }
     this.#rewrite = makeScrub(plan, scrubber, this);
+  }
+
+  /** Holds nothing where too much is held already. */
+  #plan(head: ResponseHead, length: Exclude<BodyLength, 0>, method: string): ScrubPlan {
+    const plan = planResponseBody({ method }, head, length, { bufferBytes: this.#bufferBytes });
+    const isPlain = plan.kind === "buffered" && plan.codings.length === 0;
+    const held = isPlain ? Number(length) : this.#bufferBytes;
+    const holds = plan.kind === "buffered" || (plan.kind === "streamed" && plan.holdBytes > 0);
+    if (!holds || this.#owner.reserve(held)) return plan;
+    return planResponseBody({ method }, head, length, { bufferBytes: 0 });
   }
 
   data(content: Buffer): void {

@@ -8,6 +8,9 @@ export interface Answer {
   readonly body: Buffer;
 }
 
+/** Bounds free up steadily. */
+const retryAfterSeconds = "1";
+
 /** A JSON answer: `{"error", "message", "detail"?}`. Says what to do; never holds data of the exchange. */
 export function errorAnswer(code: ErrorCode, detail?: string): Answer {
   const { status, hint } = errorTable[code];
@@ -21,6 +24,7 @@ export function errorAnswer(code: ErrorCode, detail?: string): Answer {
     makeField("Cache-Control", "no-store"),
     makeField("Keyswap-Error", code),
   ];
+  if (status === 429 || status === 503) fields.push(makeField("Retry-After", retryAfterSeconds));
   if (code === "proxy-auth-required") {
     fields.push(makeField("Proxy-Authenticate", 'Basic realm="keyswap", charset="UTF-8"'));
   }
@@ -35,6 +39,7 @@ const reasonPhrases: Readonly<Record<number, string>> = {
   408: "Request Timeout",
   413: "Content Too Large",
   421: "Misdirected Request",
+  429: "Too Many Requests",
   431: "Request Header Fields Too Large",
   500: "Internal Server Error",
   501: "Not Implemented",

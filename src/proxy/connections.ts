@@ -98,7 +98,7 @@ export class Connections {
   ): void {
     this.#services.parts.audit.record({
       type: "refusal",
-      time: new Date(this.#services.clock()).toISOString(),
+      time: this.#services.timeOf(this.#services.clock()),
       id: this.#services.nextId(),
       sandbox,
       way,

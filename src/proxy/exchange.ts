@@ -66,6 +66,10 @@ export class Exchange
 
   #requestBytes = 0;
   #interimAnswers = 0;
+  /** Of what all exchanges together may hold. */
+  #reservedBytes = 0;
+  /** It takes one of the sandbox's places, because its connection does not. */
+  #placed = false;
   #firstByteAt: number | undefined;
   #status: number | undefined;
   #error: ErrorCode | undefined;
@@ -90,7 +94,9 @@ export class Exchange
       this.#refuse(refusal.code, refusal.detail);
       return;
     }
-    this.#keeper.begin((scope) => this.#substitute(scope, 0));
+    this.#keeper.begin((scope) => {
+      if (this.#isPlaced()) this.#substitute(scope, 0);
+    });
   }
 
   // ---- the client's side
@@ -140,6 +146,11 @@ export class Exchange
   /** The request's framing turned out malformed in its body. */
   onRequestBroken(detail: string): void {
     this.#refuse("bad-request", detail);
+  }
+
+  /** The rest of the request's body does not come. */
+  onRequestStalled(): void {
+    this.#refuse("request-timeout", "body");
   }
 
   /** No answer in time. */
@@ -227,6 +238,12 @@ export class Exchange
   }
 
   // ---- RequestRelayOwner
+
+  reserve(bytes: number): boolean {
+    if (!this.#services.held.reserve(bytes)) return false;
+    this.#reservedBytes += bytes;
+    return true;
+  }
 
   onSendable(): void {
     this.#acquire(false);
@@ -336,6 +353,15 @@ export class Exchange
     if (this.#ended) return;
     relay.flush();
     this.onResume();
+  }
+
+  /** On the proxy port each request names its sandbox, so each takes a place of its own while it runs. */
+  #isPlaced(): boolean {
+    const { sandboxId, way } = this.#route;
+    if (way !== "absolute" || this.#placed) return true;
+    this.#placed = this.#services.occupancy.take(sandboxId);
+    if (!this.#placed) this.#refuse("sandbox-overloaded");
+    return this.#placed;
   }
 
   // ---- connecting
@@ -458,6 +484,8 @@ export class Exchange
     this.#relay?.destroy();
     this.#answer?.destroy();
     this.#early = [];
+    this.#services.held.release(this.#reservedBytes);
+    if (this.#placed) this.#services.occupancy.release(this.#route.sandboxId);
     this.#record();
     const broken = error !== undefined && this.#answer?.begun === true;
     if (broken || error === "client-closed" || this.#status === undefined) this.#client.abort(this.#resetCode);
@@ -470,7 +498,7 @@ export class Exchange
     const query = target.indexOf("?");
     const event: ExchangeEvent = {
       type: "exchange",
-      time: new Date(this.#startedAt).toISOString(),
+      time: this.#services.timeOf(this.#startedAt),
       id: this.#services.nextId(),
       sandbox: this.#route.sandboxId,
       way: this.#route.way,

@@ -17,18 +17,26 @@ export class Front implements Timed {
   readonly #connections: Connections;
   readonly #socket: Socket;
   readonly #https: HttpsPort | undefined;
+  readonly #address: string;
   readonly #onData = (bytes: Buffer): void => this.#look(bytes);
   readonly #onEnd = (): void => {
     this.#socket.end();
   };
   readonly #onClose = (): void => this.#stop();
 
-  /** Takes the socket over. Without `https` TLS is not taken. */
-  constructor(services: Services, connections: Connections, socket: Socket, https: HttpsPort | undefined) {
+  /** Takes the socket over. `address` is the client's. Without `https` TLS is not taken. */
+  constructor(
+    services: Services,
+    connections: Connections,
+    socket: Socket,
+    address: string,
+    https: HttpsPort | undefined,
+  ) {
     this.#services = services;
     this.#connections = connections;
     this.#socket = socket;
     this.#https = https;
+    this.#address = address;
     this.deadlineAt = services.clock() + services.options.limits.headTimeoutMs;
     services.deadlines.add(this);
     socket.on("close", this.#onClose);
@@ -46,14 +54,15 @@ export class Front implements Timed {
     const socket = this.#socket;
     if (this.#https !== undefined && startsLikeTls(bytes)) {
       this.#https.secure(socket, bytes, (secure) => {
-        new Front(this.#services, this.#connections, secure, undefined);
+        this.#services.newcomers.wrap(socket, secure);
+        new Front(this.#services, this.#connections, secure, this.#address, undefined);
       });
       return;
     }
     socket.pause();
     socket.unshift(bytes);
-    if (bytes[0] === socksVersion) new SocksPort(this.#services, this.#connections, socket);
-    else new ProxyPort(this.#services, this.#connections, socket);
+    if (bytes[0] === socksVersion) new SocksPort(this.#services, this.#connections, socket, this.#address);
+    else new ProxyPort(this.#services, this.#connections, socket, this.#address);
   }
 
   #stop(): void {

@@ -49,7 +49,7 @@ export class HostRouting implements Http1ClientOwner {
       const { authority } = parsed;
       if (!this.#mayName(authority)) return { kind: "refuse", code: "authority-mismatch" };
       this.#host = host;
-      this.#route = new Route(this.#caller.sandboxId, this.#way, authority, this.#caller.token);
+      this.#route = new Route(this.#caller.sandboxId, this.#way, authority, this.#caller.token, this.#caller.address);
     }
     return { kind: "exchange", route: this.#route, target: head.target };
   }

@@ -51,8 +51,13 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
   #reading = false;
   #nextWanted = false;
   #inputEnded = false;
+  /** More of the request's body has to come before there is an answer. */
+  #awaitsBody = false;
+  #isPaused = false;
+  /** The client takes nothing of the answer. */
+  #isStalled = false;
   readonly #onData = (bytes: Buffer): void => this.#onBytes(bytes);
-  readonly #onDrain = (): void => this.#exchange?.onClientDrain();
+  readonly #onDrain = (): void => this.#onDrained();
   readonly #onEnd = (): void => this.#onInputEnd();
   readonly #onClose = (): void => this.#onSocketClosed();
 
@@ -90,7 +95,9 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
 
   onDeadline(): void {
     const exchange = this.#exchange;
-    if (exchange !== undefined) exchange.onTimeout();
+    if (this.#isStalled) this.#socket.destroy();
+    else if (this.#awaitsBody && !this.#isPaused) exchange?.onRequestStalled();
+    else if (exchange !== undefined) exchange.onTimeout();
     else if (this.#lingering || this.#reader.idle) this.#socket.destroy();
     else this.#answerError("request-timeout", undefined);
   }
@@ -103,6 +110,7 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
 
   sendHead(head: ResponseHead, length: BodyLength | undefined): void {
     this.#answerBegun = true;
+    this.#awaitsBody = false;
     this.deadlineAt = Number.POSITIVE_INFINITY;
     if (this.#inputEnded) this.#boundHalfClosed();
     let framed = length;
@@ -125,7 +133,12 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
   }
 
   flush(): boolean {
-    return this.#writer.flush();
+    const isTaken = this.#writer.flush();
+    if (!isTaken && this.#answerBegun && !this.#isStalled) {
+      this.#isStalled = true;
+      this.deadlineAt = this.#services.clock() + this.#services.options.limits.stallTimeoutMs;
+    }
+    return isTaken;
   }
 
   abort(): void {
@@ -138,10 +151,15 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
   }
 
   pauseRequest(): void {
+    this.#isPaused = true;
+    // It is the destination that takes nothing.
+    if (this.#awaitsBody) this.deadlineAt = this.#services.clock() + this.#services.options.limits.answerTimeoutMs;
     this.#socket.pause();
   }
 
   resumeRequest(): void {
+    this.#isPaused = false;
+    this.#boundBody();
     this.#socket.resume();
   }
 
@@ -155,6 +173,8 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
 
   onExchangeEnd(requestComplete: boolean): void {
     this.#exchange = undefined;
+    this.#awaitsBody = false;
+    this.#isPaused = false;
     if (this.#socket.destroyed) return;
     if (!requestComplete || this.#close || this.#inputEnded) {
       this.#linger();
@@ -180,6 +200,8 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
         const routed = target === head.target ? head : { ...head, target };
         const exchange = new Exchange(this.#services, routing.route, this, routed, length);
         this.#exchange = exchange;
+        this.#awaitsBody = length !== 0;
+        this.#boundBody();
         exchange.begin();
         break;
       }
@@ -202,6 +224,7 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
 
   onEnd(trailers: readonly Field[]): void {
     const exchange = this.#exchange;
+    this.#awaitsBody = false;
     if (exchange === undefined) return;
     this.deadlineAt = this.#services.clock() + this.#services.options.limits.answerTimeoutMs;
     if (this.#answerBegun) this.deadlineAt = Number.POSITIVE_INFINITY;
@@ -229,6 +252,7 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
     if (this.#exchange === undefined && this.#reader.idle) {
       this.deadlineAt = this.#services.clock() + this.#services.options.limits.headTimeoutMs;
     }
+    this.#boundBody();
     this.#reading = true;
     this.#reader.push(bytes);
     this.#reading = false;
@@ -285,7 +309,13 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
   /** Ends the connection gracefully: the answer first, then a while of reading past what still arrives. */
   #linger(): void {
     this.#lingering = true;
-    this.deadlineAt = this.#services.clock() + lingerMs;
+    this.#isStalled = false;
+    const { clock, options } = this.#services;
+    // What the client has not taken yet is not cut off; only then does the clock of the lingering run.
+    this.deadlineAt = clock() + options.limits.stallTimeoutMs;
+    this.#socket.once("finish", () => {
+      this.deadlineAt = clock() + lingerMs;
+    });
     this.#writer.end();
     this.#socket.resume();
   }
@@ -300,6 +330,21 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
     // A request whose body broke off can never be completed; a whole one is still answered (half-closed connection).
     if (!this.#reader.held) exchange.onClientClosed();
     else this.#boundHalfClosed();
+  }
+
+  /** The next bytes of the body have so much time. */
+  #boundBody(): void {
+    if (!this.#awaitsBody || this.#isPaused) return;
+    this.deadlineAt = this.#services.clock() + this.#services.options.limits.bodyTimeoutMs;
+  }
+
+  #onDrained(): void {
+    if (this.#isStalled) {
+      this.#isStalled = false;
+      if (this.#exchange !== undefined) this.deadlineAt = Number.POSITIVE_INFINITY;
+      if (this.#inputEnded) this.#boundHalfClosed();
+    }
+    this.#exchange?.onClientDrain();
   }
 
   /** A client that is gone looks like one that only ended its direction, until something is written to it. */

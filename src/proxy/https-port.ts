@@ -6,6 +6,7 @@ import { type SecureContext, TLSSocket, type TLSSocketOptions } from "node:tls";
 import { parseWireHost } from "../core/authority/host.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import { unrecognizedNameAlert } from "../core/wire/client-hello.ts";
+import { Allowance } from "./allowance.ts";
 import type { Connections } from "./connections.ts";
 import { FirstBytesReader } from "./first-bytes.ts";
 import type { Services } from "./services.ts";
@@ -20,7 +21,7 @@ export class HttpsPort {
   constructor(services: Services, connections: Connections) {
     this.#services = services;
     this.#connections = connections;
-    this.#minting = new Allowance(maxMintsAtOnce, mintsPerSecond, services.clock);
+    this.#minting = new Allowance({ burst: maxMintsAtOnce, perSecond: mintsPerSecond, clock: services.clock });
   }
 
   /** Takes the socket over; `then` gets the inside of the TLS connection, which may still fail its handshake. */
@@ -82,30 +83,3 @@ export class HttpsPort {
 
 const maxMintsAtOnce = 100;
 const mintsPerSecond = 10;
-
-/** So many at once, and then so many each second. */
-class Allowance {
-  readonly #max: number;
-  readonly #perSecond: number;
-  readonly #clock: () => number;
-  #left: number;
-  #at: number;
-
-  constructor(max: number, perSecond: number, clock: () => number) {
-    this.#max = max;
-    this.#perSecond = perSecond;
-    this.#clock = clock;
-    this.#left = max;
-    this.#at = clock();
-  }
-
-  take(): boolean {
-    const now = this.#clock();
-    // A clock that was set back gives nothing, and takes nothing away.
-    this.#left = Math.min(this.#max, this.#left + (Math.max(0, now - this.#at) / 1000) * this.#perSecond);
-    this.#at = now;
-    if (this.#left < 1) return false;
-    this.#left -= 1;
-    return true;
-  }
-}

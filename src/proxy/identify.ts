@@ -18,11 +18,13 @@ export interface Caller {
   readonly sandboxId: string;
   /** Undefined where none has to be shown. */
   readonly token: string | undefined;
+  /** Where it was shown from: wrong ones are counted there. */
+  readonly address?: string;
 }
 
 /** Whose request this is; undefined where it must say so and does not. */
-export function identify(head: RequestHead, services: Services): Caller | undefined {
-  return openCaller(services) ?? callerFor(readCredentials(head.fields), services);
+export function identify(head: RequestHead, services: Services, address: string): Caller | ErrorCode {
+  return openCaller(services) ?? callerFor(readCredentials(head.fields), services, address);
 }
 
 /** The caller where nobody has to show anything: one fixed sandbox without a token. */
@@ -31,13 +33,30 @@ export function openCaller(services: Services): Caller | undefined {
   return fixed === undefined || fixed.token !== undefined ? undefined : { sandboxId: fixed.id, token: undefined };
 }
 
-/** The caller that these credentials name; undefined without any, or where they are not the fixed sandbox's. */
-export function callerFor(credentials: Credentials | undefined, services: Services): Caller | undefined {
+/**
+ * The caller that these credentials name; an error code without any, or where they are not the fixed sandbox's. Once too
+ * many from this address were wrong, nobody is looked up for it any more: only who is known already may be right.
+ */
+export function callerFor(
+  credentials: Credentials | undefined,
+  services: Services,
+  address: string,
+): Caller | ErrorCode {
   const fixed = services.options.fixedSandbox;
-  if (credentials === undefined) return undefined;
-  if (fixed === undefined) return { sandboxId: credentials.sandboxId, token: credentials.token };
-  if (credentials.sandboxId !== fixed.id || !tokenMatches(credentials.token, services.fixedTokenHash)) return undefined;
+  if (credentials === undefined) return "proxy-auth-required";
+  const { sandboxId, token } = credentials;
+  if (fixed === undefined) {
+    if (services.logins.isEmpty(address) && services.parts.grants.knows?.(sandboxId) === false)
+      return "too-many-logins";
+    return { sandboxId, token, address };
+  }
+  if (sandboxId !== fixed.id || !tokenMatches(token, services.fixedTokenHash)) return failedLogin(services, address);
   return { sandboxId: fixed.id, token: undefined };
+}
+
+/** Wrong credentials, counted where it is known who showed them. */
+export function failedLogin(services: Services, address: string | undefined): ErrorCode {
+  return address === undefined || services.logins.take(address) ? "proxy-auth-required" : "too-many-logins";
 }
 
 /**
@@ -65,14 +84,18 @@ export async function identifySource(address: string, services: Services): Promi
 }
 
 /** The grants, or why there are none for this caller. A wrong token and an unknown sandbox look the same. */
-export function admit(answer: GrantsAnswer, caller: Caller): Extract<GrantsAnswer, { kind: "grants" }> | ErrorCode {
+export function admit(
+  answer: GrantsAnswer,
+  caller: Caller,
+  services: Services,
+): Extract<GrantsAnswer, { kind: "grants" }> | ErrorCode {
   switch (answer.kind) {
     case "grants":
       if (caller.token !== undefined && !tokenMatches(caller.token, answer.grants.tokenHash))
-        return "proxy-auth-required";
+        return failedLogin(services, caller.address);
       return answer;
     case "unknown-sandbox":
-      return "proxy-auth-required";
+      return failedLogin(services, caller.address);
     case "unavailable":
       return "grants-unavailable";
     default:

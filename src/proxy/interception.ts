@@ -5,6 +5,7 @@ import type { Socket } from "node:net";
 import { type SecureContext, TLSSocket, type TLSSocketOptions } from "node:tls";
 import type { ErrorCode } from "../core/errors.ts";
 import type { RequestHead } from "../core/message.ts";
+import { internalErrorAlert } from "../core/wire/client-hello.ts";
 import type { Connections } from "./connections.ts";
 import type { Hello } from "./first-bytes.ts";
 import { Http1Client, type Http1ClientOwner, type Routing } from "./http1-client.ts";
@@ -30,8 +31,17 @@ export class Interception implements Http1ClientOwner {
 
   /** The client speaks TLS, and its ClientHello names the route's authority or none. `seen` is what it sent. */
   terminate(seen: Buffer, hello: Hello): void {
+    const { leaves } = this.#services.parts;
+    const { sandboxId, authority } = this.#route;
     try {
-      this.#terminate(seen, hello, this.#services.parts.leaves.contextFor(this.#route.authority.host));
+      const cached = leaves.cached(authority.host);
+      if (cached === undefined && !this.#services.minting.take(sandboxId)) {
+        this.onRefused("sandbox-overloaded", "certificates");
+        this.#socket.end(internalErrorAlert);
+        this.#socket.destroySoon();
+        return;
+      }
+      this.#terminate(seen, hello, cached ?? leaves.contextFor(authority.host));
     } catch (error) {
       // An expired CA, for one: its message says what to do.
       this.#services.logger.error({ err: error instanceof Error ? error.message : "unknown" }, "minting failed");

@@ -64,6 +64,7 @@ export class Opening {
   #silent: SilentClient | undefined;
   /** The first bytes are a ClientHello: refusals are alerts. */
   #isTls = false;
+  #placed = false;
 
   /** Takes the socket over. */
   constructor(services: Services, connections: Connections, request: OpeningRequest) {
@@ -306,12 +307,23 @@ export class Opening {
   /** The caller's grants; undefined where the caller has none, or is gone. */
   async #compiled(read: "get" | "getCurrent"): Promise<CompiledGrants | undefined> {
     const answer: GrantsAnswer = await this.#services.parts.grants[read](this.#caller.sandboxId);
-    const known = admit(answer, this.#caller);
+    const known = admit(answer, this.#caller, this.#services);
     if (typeof known === "string") {
       this.#refuse(known, answer.kind === "unavailable" ? answer.detail : undefined);
       return undefined;
     }
-    return this.#socket.destroyed ? undefined : this.#services.compile(known.grants);
+    if (this.#socket.destroyed || !this.#isPlaced()) return undefined;
+    return this.#services.compile(known.grants);
+  }
+
+  /** It is known whose this is: it takes one of the sandbox's places. False where none is left, and it was refused. */
+  #isPlaced(): boolean {
+    if (this.#placed) return true;
+    const { newcomers, occupancy } = this.#services;
+    newcomers.settle(this.#socket);
+    this.#placed = occupancy.takeFor(this.#caller.sandboxId, this.#socket);
+    if (!this.#placed) this.#refuse("sandbox-overloaded");
+    return this.#placed;
   }
 
   // ---- carrying out

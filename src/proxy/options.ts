@@ -36,7 +36,10 @@ export interface ProxyParts {
   readonly dialler: Pick<Dialler, "connectTls" | "connectTcp">;
   readonly audit: AuditSink;
   readonly logger: Logger;
+  /** For deadlines and durations: must not jump. */
   readonly clock: Clock;
+  /** For the times in audit events; by default Date.now. */
+  readonly wallClock?: Clock;
 }
 
 export interface ListenAddress {
@@ -72,10 +75,23 @@ export interface ProxyOptions {
 /** Bounds of the proxy. Times in milliseconds. */
 export interface ProxyLimits {
   readonly message: MessageLimits;
-  /** Connections of clients, in all. */
+  /** Connections of clients, in all, on each port. */
   readonly maxConnections: number;
+  readonly maxSandboxConnections: number;
+  /** Connections of which nobody knows yet whose they are. */
+  readonly maxNewcomers: number;
+  /** Wrong credentials in a minute, for each address. */
+  readonly maxFailedLogins: number;
+  /** Certificates made in a minute, for each sandbox. */
+  readonly maxMints: number;
+  /** Bodies that are held to learn their new length, in all. */
+  readonly maxHeldBytes: number;
   /** For a request's head, from its first byte, and for a TLS handshake. */
   readonly headTimeoutMs: number;
+  /** For the next bytes of a request's body. */
+  readonly bodyTimeoutMs: number;
+  /** For a client that takes nothing of an answer. */
+  readonly stallTimeoutMs: number;
   /** A client connection without a request. */
   readonly idleTimeoutMs: number;
   /** An unused upstream connection; shorter than what common servers allow. */
@@ -93,7 +109,14 @@ export interface ProxyLimits {
 export const defaultProxyLimits: ProxyLimits = {
   message: defaultMessageLimits,
   maxConnections: 20_000,
+  maxSandboxConnections: 4_000,
+  maxNewcomers: 2_000,
+  maxFailedLogins: 60,
+  maxMints: 6_000,
+  maxHeldBytes: 256 * 1024 * 1024,
   headTimeoutMs: 30_000,
+  bodyTimeoutMs: 60_000,
+  stallTimeoutMs: 120_000,
   idleTimeoutMs: 120_000,
   upstreamIdleMs: 30_000,
   answerTimeoutMs: 600_000,

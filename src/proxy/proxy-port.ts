@@ -16,10 +16,15 @@ import type { Services } from "./services.ts";
 export class ProxyPort implements Http1ClientOwner {
   readonly #services: Services;
   readonly #connections: Connections;
+  readonly #socket: Socket;
+  readonly #address: string;
 
-  constructor(services: Services, connections: Connections, socket: Socket) {
+  /** `address`: the client's, of which a load balancer may have told. */
+  constructor(services: Services, connections: Connections, socket: Socket, address: string) {
     this.#services = services;
     this.#connections = connections;
+    this.#socket = socket;
+    this.#address = address;
     connections.addClient(new Http1Client(services, socket, this));
   }
 
@@ -28,8 +33,8 @@ export class ProxyPort implements Http1ClientOwner {
     const split = isConnect ? undefined : splitAbsolute(head.target);
     // Who takes the proxy for a web server is told so, not asked for a password.
     if (!isConnect && split === undefined) return { kind: "refuse", code: "bad-target" };
-    const caller = identify(head, this.#services);
-    if (caller === undefined) return { kind: "refuse", code: "proxy-auth-required" };
+    const caller = identify(head, this.#services, this.#address);
+    if (typeof caller === "string") return { kind: "refuse", code: caller };
     if (split === undefined) {
       const parsed = parseConnectTarget(head.target);
       if (parsed.kind === "invalid") return { kind: "refuse", code: "host-invalid", detail: parsed.detail };
@@ -43,7 +48,8 @@ export class ProxyPort implements Http1ClientOwner {
     }
     const parsed = parseAuthority(split.authority, split.scheme);
     if (parsed.kind === "invalid") return { kind: "refuse", code: "host-invalid", detail: parsed.detail };
-    const route = new Route(caller.sandboxId, "absolute", parsed.authority, caller.token);
+    this.#services.newcomers.settle(this.#socket);
+    const route = new Route(caller.sandboxId, "absolute", parsed.authority, caller.token, caller.address);
     return { kind: "exchange", route, target: split.target };
   }
 

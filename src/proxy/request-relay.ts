@@ -17,6 +17,8 @@ import type { Rewrite, RewriteFault, RewriteListener } from "./rewrite.ts";
 import type { UpstreamStream } from "./upstream.ts";
 
 export interface RequestRelayOwner {
+  /** Whether so many bytes more may be held until the exchange ends. */
+  reserve(bytes: number): boolean;
   /** Everything that goes out is at hand: time to connect. Called once, at once but for buffered bodies. */
   onSendable(): void;
   /** Placeholders have to be looked up before anything goes on; call `then` afterwards. */
@@ -63,13 +65,13 @@ export class RequestRelay implements RewriteListener {
     this.#scope = scope;
     this.#head = head;
     this.#length = length;
-    this.#plan =
-      length === 0
-        ? UNTOUCHED
-        : planRequestBody(planned, length === "close" ? "chunked" : length, scope, {
-            bufferBytes,
-            codec: messageCodec,
-          });
+    this.#plan = UNTOUCHED;
+    if (length !== 0) {
+      const framed = length === "close" ? "chunked" : length;
+      const plan = planRequestBody(planned, framed, scope, { bufferBytes, codec: messageCodec });
+      const fits = plan.kind !== "buffered" || owner.reserve(plan.codings.length === 0 ? Number(length) : bufferBytes);
+      this.#plan = fits ? plan : planRequestBody(planned, framed, scope, { bufferBytes: 0, codec: messageCodec });
+    }
     this.#buffered = this.#plan.kind === "buffered";
     if (this.#plan.kind === "untouched") return;
     this.#rewrite = makeRewrite(this.#plan, this);

@@ -4,7 +4,7 @@
 import type { ErrorCode } from "../core/errors.ts";
 import type { GrantsAnswer } from "../core/ports.ts";
 import { SubstitutionScope } from "../core/substitution/scope.ts";
-import { tokenMatches } from "./identify.ts";
+import { failedLogin, tokenMatches } from "./identify.ts";
 import type { Route } from "./route.ts";
 import type { CompiledGrants, Services } from "./services.ts";
 
@@ -91,7 +91,7 @@ export class ScopeKeeper {
   #admits(compiled: CompiledGrants): boolean {
     const { authority, token } = this.#route;
     if (token !== undefined && !tokenMatches(token, compiled.grants.tokenHash)) {
-      this.#owner.onScopeRefused("proxy-auth-required", undefined);
+      this.#owner.onScopeRefused(failedLogin(this.#services, this.#route.address), undefined);
       return false;
     }
     if (compiled.egress.decide(authority).kind === "denied") {
@@ -130,7 +130,7 @@ export class ScopeKeeper {
         then(this.#services.compile(answer.grants));
         break;
       case "unknown-sandbox":
-        this.#owner.onScopeRefused("proxy-auth-required", undefined);
+        this.#owner.onScopeRefused(failedLogin(this.#services, this.#route.address), undefined);
         break;
       case "unavailable":
         this.#owner.onScopeRefused("grants-unavailable", answer.detail);

@@ -138,6 +138,7 @@ export class ProxyServer {
   #accept(kind: PortKind, socket: Socket): void {
     socket.on("error", () => socket.destroy());
     this.#sockets.add(socket);
+    this.#services.newcomers.add(socket);
     socket.on("close", () => this.#sockets.delete(socket));
     const peer = socket.remoteAddress ?? "";
     if (!this.#hasBalancers || !this.#isBalancer(peer)) {
@@ -153,7 +154,7 @@ export class ProxyServer {
   }
 
   #take(kind: PortKind, socket: Socket, source: string): void {
-    if (kind === "proxy") new Front(this.#services, this.#connections, socket, this.#https);
+    if (kind === "proxy") new Front(this.#services, this.#connections, socket, source, this.#https);
     else takeRedirected(this.#services, this.#connections, socket, kind, source);
   }
 

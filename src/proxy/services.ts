@@ -9,7 +9,10 @@ import type { SandboxGrants } from "../core/grants.ts";
 import type { Clock } from "../core/ports.ts";
 import { GrantIndex, type HostView } from "../core/substitution/grant-index.ts";
 import { type Scrubber, scrubberFor } from "../core/substitution/scrubber.ts";
+import { type AllowanceOptions, Allowances } from "./allowance.ts";
 import { Deadlines } from "./deadlines.ts";
+import { HeldBytes } from "./held-bytes.ts";
+import { Newcomers, Occupancy } from "./occupancy.ts";
 import type { Logger, ProxyOptions, ProxyParts } from "./options.ts";
 import { UpstreamPool } from "./upstream-pool.ts";
 
@@ -25,10 +28,18 @@ export class Services {
   /** What clients that speak TLS to the proxy are shown, where it is configured. */
   proxyCertificate: SecureContext | undefined;
   readonly parts: ProxyParts;
+  /** For deadlines and durations: it never jumps. */
   readonly clock: Clock;
   readonly logger: Logger;
   readonly deadlines: Deadlines;
   readonly pool: UpstreamPool;
+  readonly occupancy: Occupancy;
+  readonly newcomers: Newcomers;
+  /** Wrong credentials, by address. */
+  readonly logins: Allowances;
+  /** Certificates that were made, by sandbox. */
+  readonly minting: Allowances;
+  readonly held: HeldBytes;
   /** Set once the proxy drains: answers ask clients to close. */
   draining = false;
   /** Of the fixed sandbox's token, in the form of SandboxGrants.tokenHash. */
@@ -58,6 +69,12 @@ export class Services {
       deadlines: this.deadlines,
     });
     this.options = parts.options;
+    const { limits } = parts.options;
+    this.occupancy = new Occupancy(limits.maxSandboxConnections);
+    this.newcomers = new Newcomers(limits.maxNewcomers);
+    this.logins = new Allowances(perMinute(limits.maxFailedLogins, parts.clock));
+    this.minting = new Allowances(perMinute(limits.maxMints, parts.clock));
+    this.held = new HeldBytes(limits.maxHeldBytes);
     this.#idPrefix = `${parts.clock().toString(36)}-`;
   }
 
@@ -80,6 +97,12 @@ export class Services {
   nextId(): string {
     this.#ids += 1;
     return this.#idPrefix + this.#ids.toString(36);
+  }
+
+  /** A moment of `clock` as RFC 3339, by the clock on the wall as it is now. */
+  timeOf(moment: number): string {
+    const { wallClock = Date.now } = this.parts;
+    return new Date(wallClock() - (this.clock() - moment)).toISOString();
   }
 
   compile(grants: SandboxGrants): CompiledGrants {
@@ -121,4 +144,8 @@ export class Services {
   describe(authority: Authority | undefined): string | undefined {
     return authority === undefined ? undefined : formatAuthority(authority);
   }
+}
+
+function perMinute(count: number, clock: Clock): AllowanceOptions {
+  return { burst: count, perSecond: count / 60, clock };
 }

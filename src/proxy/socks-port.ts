@@ -35,6 +35,7 @@ export class SocksPort implements Timed {
   readonly #services: Services;
   readonly #connections: Connections;
   readonly #socket: Socket;
+  readonly #address: string;
   #state: "greeting" | "credentials" | "checking" | "request" | "done" = "greeting";
   #held: Buffer = Buffer.alloc(0);
   #caller: Caller | undefined;
@@ -45,10 +46,11 @@ export class SocksPort implements Timed {
   readonly #onClose = (): void => this.#stop();
 
   /** Takes the socket over. */
-  constructor(services: Services, connections: Connections, socket: Socket) {
+  constructor(services: Services, connections: Connections, socket: Socket, address: string) {
     this.#services = services;
     this.#connections = connections;
     this.#socket = socket;
+    this.#address = address;
     this.deadlineAt = services.clock() + services.options.limits.headTimeoutMs;
     services.deadlines.add(this);
     socket.on("close", this.#onClose);
@@ -103,9 +105,10 @@ export class SocksPort implements Timed {
 
   #onCredentials({ username, password }: SocksCredentials): void {
     // Where nobody has to show anything, whatever is shown will do.
-    const caller = openCaller(this.#services) ?? callerFor({ sandboxId: username, token: password }, this.#services);
-    if (caller === undefined) {
-      this.#refuse("proxy-auth-required", undefined, writeSocksVerdict(false));
+    const credentials = { sandboxId: username, token: password };
+    const caller = openCaller(this.#services) ?? callerFor(credentials, this.#services, this.#address);
+    if (typeof caller === "string") {
+      this.#refuse(caller, undefined, writeSocksVerdict(false));
       return;
     }
     this.#state = "checking";
@@ -116,10 +119,10 @@ export class SocksPort implements Timed {
   }
 
   async #check(caller: Caller): Promise<void> {
-    const known = admit(await this.#services.parts.grants.get(caller.sandboxId), caller);
+    const known = admit(await this.#services.parts.grants.get(caller.sandboxId), caller, this.#services);
     if (this.#state !== "checking" || this.#socket.destroyed) return;
     // That grants cannot be had is told in answer to the request: it is no fault of the token.
-    if (known === "proxy-auth-required") {
+    if (known === "proxy-auth-required" || known === "too-many-logins") {
       this.#refuse(known, undefined, writeSocksVerdict(false));
       return;
     }

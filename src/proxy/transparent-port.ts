@@ -42,7 +42,12 @@ async function take(
     connections.recordRefusal(way, undefined, undefined, caller, source);
     refuse(socket, way, caller);
   } else if (!socket.destroyed) {
-    if (way === "http") new HostRouting(services, connections, socket, caller, way, undefined);
+    services.newcomers.settle(socket);
+    // On the TLS port the opening sees to it.
+    if (way === "http" && !services.occupancy.takeFor(caller.sandboxId, socket)) {
+      connections.recordRefusal(way, caller.sandboxId, undefined, "sandbox-overloaded", undefined);
+      refuse(socket, way, "sandbox-overloaded");
+    } else if (way === "http") new HostRouting(services, connections, socket, caller, way, undefined);
     else {
       const unnamed = { rest: undefined, authority: undefined, voice: undefined };
       new Opening(services, connections, { socket, caller, way, ...unnamed });

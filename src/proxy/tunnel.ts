@@ -97,7 +97,7 @@ export class Tunnel {
     const { sandboxId, way, authority, reason } = this.route;
     this.#services.parts.audit.record({
       type: "tunnel",
-      time: new Date(this.#startedAt).toISOString(),
+      time: this.#services.timeOf(this.#startedAt),
       id: this.#services.nextId(),
       sandbox: sandboxId,
       way,

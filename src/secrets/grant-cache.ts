@@ -181,6 +181,10 @@ export class GrantCache implements GrantSource {
     return answer;
   }
 
+  knows(sandboxId: string): boolean {
+    return this.#entries.has(sandboxId);
+  }
+
   refresh(sandboxId: string, key: string): GrantsAnswer | Promise<GrantsAnswer> {
     const entry = this.#entries.get(sandboxId, touch);
     return entry === undefined ? this.#getStranger(sandboxId) : entry.refresh(key, this.#clock());

@@ -66,8 +66,13 @@ export class WireClient {
     this.send(bytes);
     if (!this.socket.writableNeedDrain) return;
     await new Promise<void>((resolve) => {
-      this.socket.once("drain", resolve);
-      this.socket.once("close", () => resolve());
+      const done = (): void => {
+        this.socket.off("drain", done);
+        this.socket.off("close", done);
+        resolve();
+      };
+      this.socket.on("drain", done);
+      this.socket.on("close", done);
     });
   }
 

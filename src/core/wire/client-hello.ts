@@ -60,6 +60,9 @@ export function parseClientHello(bytes: Buffer): ClientHello {
  */
 export const unrecognizedNameAlert: Uint8Array = Uint8Array.of(0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70);
 
+/** A fatal internal_error alert: no certificate can be had, which is no fault of the ClientHello. */
+export const internalErrorAlert: Uint8Array = Uint8Array.of(0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x50);
+
 /** A fatal access_denied alert: the destination may not be reached. */
 export const accessDeniedAlert: Uint8Array = Uint8Array.of(0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x31);
 

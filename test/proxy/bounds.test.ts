@@ -1,0 +1,204 @@
+// What one sandbox, or a stranger, may take: each bound, and that others are not touched by it.
+
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import type { ProxyLimits } from "../../src/proxy/options.ts";
+import { type MadeSandbox, type MadeSecret, startKeyswap, type TestKeyswap } from "../support/keyswap.ts";
+import { type RawConnection, type RawOrigin, startRawOrigin } from "../support/raw-origin.ts";
+import { askConnect, connectThrough, dial, errorOf, fieldValue, type WireClient } from "../support/wire-client.ts";
+
+const host = "api.good.test";
+let keyswap: TestKeyswap;
+let origin: RawOrigin;
+let secret: MadeSecret;
+let sandbox: MadeSandbox;
+let serve: (connection: RawConnection) => Promise<void>;
+const clients: WireClient[] = [];
+
+async function start(limits: Partial<ProxyLimits>): Promise<void> {
+  keyswap = await startKeyswap({ limits, plainHttpHosts: ["plain.test"] });
+  origin = await startRawOrigin({ pki: keyswap.pki, names: [host] }, (connection) => serve(connection));
+  secret = await keyswap.secret("the real value of the secret", [host, "other.good.test"]);
+  sandbox = await keyswap.sandbox([secret]);
+}
+
+function kept(client: WireClient): WireClient {
+  clients.push(client);
+  return client;
+}
+
+async function ask(target: string, who: Pick<MadeSandbox, "credentials">): Promise<[number, string | undefined]> {
+  const { answer, client } = await askConnect(keyswap, target, who.credentials);
+  kept(client);
+  return [answer.status, fieldValue(answer, "keyswap-error")];
+}
+
+beforeEach(() => {
+  serve = async ({ wire, readRequest }) => {
+    for (let count = 0; count < 100; count++) {
+      await readRequest();
+      wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    }
+  };
+});
+
+afterEach(async () => {
+  for (const client of clients.splice(0)) client.close();
+  await keyswap.settled();
+  expect(keyswap.proxy.counts).toMatchObject({ sockets: 0, clients: 0, tunnels: 0 });
+  await keyswap.close();
+  await origin.close();
+  expect(keyswap.errors).toEqual([]);
+});
+
+it("a sandbox at its bound of connections gets 429, others go on, and a closed one makes room", async () => {
+  await start({ maxSandboxConnections: 2 });
+  const other = await keyswap.sandbox([secret]);
+  const target = `${host}:${origin.port}`;
+  expect(await ask(target, sandbox)).toEqual([200, undefined]);
+  expect(await ask(target, sandbox)).toEqual([200, undefined]);
+  expect(await ask(target, sandbox)).toEqual([429, "sandbox-overloaded"]);
+  expect(await ask(target, other)).toEqual([200, undefined]);
+  clients[0]?.close();
+  await vi.waitFor(async () => expect(await ask(target, sandbox)).toEqual([200, undefined]));
+});
+
+it("requests on the proxy port take a place while they run", async () => {
+  await start({ maxSandboxConnections: 1 });
+  const held = Promise.withResolvers<void>();
+  const plain = await startRawOrigin({}, async ({ wire, readRequest }) => {
+    for (let count = 0; count < 10; count++) {
+      await readRequest();
+      await held.promise;
+      wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    }
+  });
+  const send = async (): Promise<WireClient> => {
+    const client = kept(await dial(keyswap.port));
+    client.send(
+      `GET http://plain.test:${plain.port}/ HTTP/1.1\r\nHost: plain.test:${plain.port}\r\nProxy-Authorization: ${sandbox.credentials}\r\n\r\n`,
+    );
+    return client;
+  };
+  const first = await send();
+  await vi.waitFor(() => expect(plain.connections).toHaveLength(1));
+  const refused = await (await send()).read();
+  expect([refused.status, errorOf(refused), fieldValue(refused, "retry-after")]).toEqual([
+    429,
+    "sandbox-overloaded",
+    "1",
+  ]);
+  held.resolve();
+  expect((await first.read()).status).toBe(200);
+  expect((await (await send()).read()).status).toBe(200);
+  await plain.close();
+});
+
+it("a crowd that says nothing pushes out its oldest, never a sandbox", async () => {
+  await start({ maxNewcomers: 5 });
+  const client = kept(await connectThrough(keyswap, sandbox, host, origin.port));
+  const crowd: WireClient[] = [];
+  for (let count = 0; count < 12; count++) crowd.push(kept(await dial(keyswap.port)));
+  await vi.waitFor(() => expect(crowd.filter(({ isEnded }) => isEnded)).toHaveLength(7));
+  expect(crowd.slice(0, 7).every(({ isEnded }) => isEnded)).toBe(true);
+  client.send(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+  expect((await client.read()).status).toBe(200);
+});
+
+it("wrong credentials get 407, and beyond the bound 429; the right ones pass from the same address", async () => {
+  await start({ maxFailedLogins: 3 });
+  const wrong = { credentials: `Basic ${Buffer.from(`${sandbox.id}:wrong`).toString("base64")}` };
+  const target = `${host}:${origin.port}`;
+  // Known to the proxy from here on.
+  expect((await ask(target, sandbox))[0]).toBe(200);
+  const errors: (string | undefined)[] = [];
+  for (let count = 0; count < 5; count++) errors.push((await ask(target, wrong))[1]);
+  expect(errors.slice(0, 3)).toEqual(Array(3).fill("proxy-auth-required"));
+  expect(errors[4]).toBe("too-many-logins");
+  expect((await ask(target, sandbox))[0]).toBe(200);
+  // Nobody is looked up any more for this address.
+  const stranger = { credentials: `Basic ${Buffer.from("nobody-knows-it:wrong").toString("base64")}` };
+  expect(await ask(target, stranger)).toEqual([429, "too-many-logins"]);
+});
+
+it("a sandbox may have so many certificates made, and hosts that have one do not count", async () => {
+  await start({ maxMints: 1 });
+  const first = kept(await connectThrough(keyswap, sandbox, host, origin.port));
+  first.send(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+  expect((await first.read()).status).toBe(200);
+  await expect(connectThrough(keyswap, sandbox, "other.good.test", origin.port)).rejects.toThrow();
+  kept(await connectThrough(keyswap, sandbox, host, origin.port));
+  const other = await keyswap.sandbox([secret]);
+  kept(await connectThrough(keyswap, other, "other.good.test", origin.port));
+});
+
+it("bodies beyond what may be held in all are streamed, and come through right", async () => {
+  await start({ maxHeldBytes: 10 });
+  const bodies: string[] = [];
+  serve = async ({ wire, readRequest }) => {
+    const { fields } = await readRequest();
+    const isChunked = fieldValue({ fields }, "transfer-encoding") === "chunked";
+    const length = Number(fieldValue({ fields }, "content-length") ?? 0);
+    const parts: Buffer[] = [];
+    if (isChunked)
+      for (let chunk = await wire.readChunk(); chunk !== undefined; ) {
+        parts.push(chunk);
+        chunk = await wire.readChunk();
+      }
+    else parts.push(await wire.readExactly(length));
+    const body = Buffer.concat(parts).toString();
+    bodies.push(body);
+    wire.send(`HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+  };
+  const client = kept(await connectThrough(keyswap, sandbox, host, origin.port));
+  const body = JSON.stringify({ key: secret.placeholder });
+  client.send(
+    `POST / HTTP/1.1\r\nHost: ${host}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+  );
+  const answer = await client.read();
+  expect(bodies).toEqual([body.replace(secret.placeholder, secret.value)]);
+  expect(answer.body.toString()).not.toContain(secret.value);
+});
+
+it("an upload that stops coming gets 408, and nothing is left of it", async () => {
+  await start({ bodyTimeoutMs: 300 });
+  serve = async ({ wire }) => void (await wire.closed());
+  const client = kept(await connectThrough(keyswap, sandbox, host, origin.port));
+  client.send(`POST / HTTP/1.1\r\nHost: ${host}\r\nContent-Type: image/png\r\nContent-Length: 100\r\n\r\nhalf`);
+  const answer = await client.read();
+  expect([answer.status, errorOf(answer)]).toEqual([408, "request-timeout"]);
+  await client.closed();
+  expect((await keyswap.exchanges(sandbox))[0]).toMatchObject({ error: "request-timeout" });
+});
+
+it("an upload that goes on slowly is not cut off", async () => {
+  await start({ bodyTimeoutMs: 1500 });
+  serve = async ({ wire, readRequest }) => {
+    await readRequest();
+    const body = await wire.readExactly(8);
+    wire.send(`HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n${body}`);
+  };
+  const client = kept(await connectThrough(keyswap, sandbox, host, origin.port));
+  client.send(`POST / HTTP/1.1\r\nHost: ${host}\r\nContent-Type: image/png\r\nContent-Length: 8\r\n\r\n`);
+  for (const letter of "slowpoke") {
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    client.send(letter);
+  }
+  expect((await client.read()).body.toString()).toBe("slowpoke");
+});
+
+it("a client that takes nothing of its answer is dropped, with its upstream connection", async () => {
+  await start({ stallTimeoutMs: 300 });
+  const upstreamGone = Promise.withResolvers<void>();
+  serve = async ({ wire, readRequest, socket }) => {
+    await readRequest();
+    socket.once("close", () => upstreamGone.resolve());
+    wire.send("HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 1000000000\r\n\r\n");
+    const part = Buffer.alloc(65_536);
+    for (let count = 0; count < 10_000 && !wire.isEnded; count++) await wire.sendAll(part);
+  };
+  const client = kept(await connectThrough(keyswap, sandbox, host, origin.port));
+  client.send(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+  client.socket.pause();
+  await upstreamGone.promise;
+  expect((await keyswap.exchanges(sandbox))[0]).toMatchObject({ error: "client-closed" });
+});
