@@ -1,7 +1,6 @@
 // The settings that bound what sandboxes, upstreams and strangers may take: the part of the table in settings.ts that
 // few have to touch.
 
-import type { Setting } from "./settings.ts";
 import { integer } from "./values.ts";
 
 const HOUR_MS = 3_600_000;
@@ -101,4 +100,4 @@ export const bounds = {
     fallback: "600000",
     part: "proxy",
   },
-} satisfies Record<string, Setting>;
+} as const;
