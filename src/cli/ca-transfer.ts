@@ -9,7 +9,7 @@ import { CertificateAuthority } from "../tls/authority.ts";
 import { type AuthorityFiles, openAuthorityFiles } from "../tls/authority-files.ts";
 import { type Cli, CliError, newCommand } from "./command.ts";
 import { codeOf } from "./data-folder.ts";
-import { writeNewFile } from "./new-file.ts";
+import { writeOutputFile } from "./new-file.ts";
 import { addSettingFlags } from "./setting-flags.ts";
 import { startStep } from "./start-failure.ts";
 
@@ -43,7 +43,7 @@ export function defineExport(cli: Cli): Command {
       return new CertificateAuthority(found, Date.now()) && found;
     });
     const text = options.kubernetes === undefined ? bundleOf(files) : manifestOf(files, options.kubernetes);
-    if (options.output !== undefined) return writeBundle(options.output, text);
+    if (options.output !== undefined) return writeOutputFile(options.output, text);
     if (cli.stdout.isTTY) {
       throw new CliError(2, "the private key is not written to a terminal", {
         hint: "Pipe it to where it is needed, or name a file with --output.",
@@ -126,14 +126,4 @@ async function readStdin(cli: Cli): Promise<string> {
     if (length > MAX_BUNDLE_BYTES) throw new CliError(2, "what came on stdin is too long for a CA");
   }
   return Buffer.concat(parts).toString("latin1");
-}
-
-function writeBundle(path: string, text: string): void {
-  try {
-    writeNewFile(path, text);
-  } catch (error) {
-    const code = codeOf(error);
-    const problem = code === "EEXIST" ? "exists already and is not overwritten" : `cannot be written (${code})`;
-    throw new CliError(1, `${path} ${problem}`);
-  }
 }

@@ -9,7 +9,10 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync 
 import { join } from "node:path";
 import { SecretValue } from "../core/secret-value.ts";
 import { CliError } from "./command.ts";
+import { codeOf } from "./errno.ts";
 import { writeNewFile } from "./new-file.ts";
+
+export { codeOf } from "./errno.ts";
 
 /** Of the file beside the master key's that keeps retired ones. */
 export const RETIRED_SUFFIX = ".retired";
@@ -155,9 +158,4 @@ export class DataFolder {
 /** Of `id:base64`. */
 function idOf(key: string): string {
   return key.slice(0, Math.max(0, key.indexOf(":")));
-}
-
-/** The errno of a failed system call, or a stand-in. */
-export function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "unknown error";
 }

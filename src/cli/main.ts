@@ -44,6 +44,8 @@ const entries: readonly CommandEntry[] = [
     summary: "List and change the keys that values are sealed under",
     load: () => import("./master-key.ts"),
   },
+  { name: "import", summary: "Make secrets so as a file defines them", load: () => import("./import.ts") },
+  { name: "export", summary: "Write the definitions of secrets, without values", load: () => import("./export.ts") },
   { name: "backup", summary: "Copy the SQLite store into a new file", load: () => import("./backup.ts") },
   { name: "restore", summary: "Put a backup in the place of the SQLite store", load: () => import("./restore.ts") },
   { name: "config", summary: "Check and show the configuration", load: () => import("./config.ts") },

@@ -22,13 +22,14 @@ export const valueHelp = "One final newline is dropped, as `echo` and editors ad
 export async function readValue(cli: Cli, name: string, options: ValueOptions): Promise<SecretValue | undefined> {
   const { valueStdin, valueFile } = options;
   if (valueStdin && valueFile !== undefined) throw new CliError(2, "give --value-stdin or --value-file, not both");
-  if (valueFile !== undefined) return check(name, await readValueFile(valueFile));
+  if (valueFile !== undefined) return checkValue(name, await readValueFile(valueFile));
   if (!valueStdin) return undefined;
-  if (cli.stdin.isTTY) return check(name, Buffer.from(await prompt(cli, `Value of ${name}: `), "utf8"));
-  return check(name, dropNewline(await readAll(cli.stdin)));
+  if (cli.stdin.isTTY) return checkValue(name, Buffer.from(await prompt(cli, `Value of ${name}: `), "utf8"));
+  return checkValue(name, dropNewline(await readAll(cli.stdin)));
 }
 
-async function readValueFile(path: string): Promise<Buffer> {
+/** Throws CliError; one final newline is dropped. */
+export async function readValueFile(path: string): Promise<Buffer> {
   try {
     return dropNewline(await readFile(path));
   } catch (error) {
@@ -41,7 +42,8 @@ function dropNewline(bytes: Buffer): Buffer {
   return bytes.subarray(0, bytes.at(-2) === 0x0d ? -2 : -1);
 }
 
-function check(name: string, bytes: Buffer): SecretValue {
+/** Throws CliError where the API would refuse it. */
+export function checkValue(name: string, bytes: Buffer): SecretValue {
   if (bytes.length === 0) throw new CliError(2, "the value is empty");
   if (bytes.length > MAX_VALUE_BYTES) throw new CliError(2, `the value is longer than ${MAX_VALUE_BYTES} bytes`);
   const text = bytes.toString("utf8");
@@ -52,7 +54,8 @@ function check(name: string, bytes: Buffer): SecretValue {
   return new SecretValue(name, bytes);
 }
 
-async function readAll(stdin: NodeJS.ReadStream): Promise<Buffer> {
+/** Up to the longest value and its newline; a `maxBytes` beyond it is for files of several values. */
+export async function readAll(stdin: NodeJS.ReadStream, maxBytes = MAX_VALUE_BYTES + 2): Promise<Buffer> {
   const parts: Buffer[] = [];
   let length = 0;
   for await (const part of stdin) {
@@ -60,7 +63,7 @@ async function readAll(stdin: NodeJS.ReadStream): Promise<Buffer> {
     parts.push(bytes);
     length += bytes.length;
     // One more than the bound is enough to refuse; a pipe without end is not read to its end.
-    if (length > MAX_VALUE_BYTES + 2) break;
+    if (length > maxBytes) break;
   }
   return Buffer.concat(parts);
 }

@@ -19,27 +19,39 @@ export async function readConfigFile(path: string): Promise<FileOutcome> {
   }
   if (source.length > MAX_FILE_BYTES) return fault(`is longer than ${MAX_FILE_BYTES} bytes`);
 
-  // Loaded only where there is a file: it costs 20 ms of a start.
-  const { LineCounter, parseDocument } = await import("yaml");
-  const lineCounter = new LineCounter();
-  const document = parseDocument(source, { lineCounter, prettyErrors: false, logLevel: "silent" });
-  const error = document.errors[0] ?? document.warnings[0];
-  if (error !== undefined) {
-    // The library's message quotes the source, which may hold a key: only its code and place are shown.
-    const { line, col } = lineCounter.linePos(error.pos[0]);
-    return fault(`is not well-formed YAML or JSON: ${error.code} at line ${line}, column ${col}`);
-  }
-  let content: unknown;
-  try {
-    content = document.toJS();
-  } catch {
-    return fault("is not well-formed YAML or JSON: an alias cannot be resolved");
-  }
+  const parsed = await parseYaml(source);
+  if (parsed.kind === "malformed") return fault(parsed.problem);
+  const { content } = parsed;
   if (content === null || content === undefined) return { kind: "table", table: new Map() };
   if (typeof content !== "object" || Array.isArray(content)) {
     return fault("must be one table of keys and values, such as proxy-listen: 127.0.0.1:8080");
   }
   return { kind: "table", table: new Map(Object.entries(content)) };
+}
+
+/** YAML, or JSON, which YAML 1.2 includes. The problem quotes nothing of the text, which may hold a key. */
+export async function parseYaml(
+  source: string,
+): Promise<
+  { readonly kind: "content"; readonly content: unknown } | { readonly kind: "malformed"; readonly problem: string }
+> {
+  // Loaded only where there is a file: it costs 20 ms of a start.
+  const { LineCounter, parseDocument } = await import("yaml");
+  const lineCounter = new LineCounter();
+  const document = parseDocument(source, { lineCounter, prettyErrors: false, logLevel: "silent" });
+  const malformed = (detail: string) =>
+    ({ kind: "malformed", problem: `is not well-formed YAML or JSON: ${detail}` }) as const;
+  const error = document.errors[0] ?? document.warnings[0];
+  if (error !== undefined) {
+    // The library's message quotes the source: only its code and place are shown.
+    const { line, col } = lineCounter.linePos(error.pos[0]);
+    return malformed(`${error.code} at line ${line}, column ${col}`);
+  }
+  try {
+    return { kind: "content", content: document.toJS() };
+  } catch {
+    return malformed("an alias cannot be resolved");
+  }
 }
 
 /** Why a file could not be read, in words where that is common. */
