@@ -14,6 +14,8 @@ const services: ReadonlySet<string> = new Set(["start", "proxy", "api"]);
  */
 const semiSpace = "--max-semi-space-size";
 const semiSpaceMib = 4;
+/** Its size at first, where it stays (serve.ts): at V8's own 1 MiB, collecting is a sixth of all work with HTTP/2. */
+const firstSemiSpace = "--min-semi-space-size";
 /** Memory that one thread of OpenSSL's or SQLite's has freed is of use to the others. */
 const mallocArenas = "2";
 
@@ -29,7 +31,13 @@ export function launch(argv: readonly string[]): void {
   if (canReplace && !isSet && services.has(argv[0] ?? "")) {
     process.execve?.(
       process.execPath,
-      [process.execPath, `${semiSpace}=${semiSpaceMib}`, ...process.execArgv, ...process.argv.slice(1)],
+      [
+        process.execPath,
+        `${semiSpace}=${semiSpaceMib}`,
+        `${firstSemiSpace}=${semiSpaceMib}`,
+        ...process.execArgv,
+        ...process.argv.slice(1),
+      ],
       {
         ...process.env,
         ...(cache === undefined ? {} : { NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? cache }),
