@@ -1,7 +1,9 @@
 # syntax=docker/dockerfile:1
-# keyswap as a container: the proxy, the Secret API, or both. No key is inside; /data and /certs are volumes.
+# keyswap as a container: the proxy, the Secret API, or both. No key is inside; /data and /certs are volumes. No shell, no package
+# manager, no root: Node, the libraries it is linked to, keyswap. `npm run image:check` builds and runs the same without an engine.
 
 FROM node:26-bookworm-slim AS build
+RUN apt-get update && apt-get install -y --no-install-recommends binutils && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY package.json package-lock.json ./
 COPY tools tools
@@ -10,18 +12,15 @@ RUN npm ci --workspaces=false --include-workspace-root --ignore-scripts
 COPY tsconfig.json tsconfig.build.json ./
 COPY src src
 RUN npm run build && npm prune --omit=dev --workspaces=false --include-workspace-root --ignore-scripts
+COPY deploy/image/assemble deploy/image/assemble
+RUN deploy/image/assemble "$(command -v node)" /src /rootfs
 
-FROM node:26-bookworm-slim
+FROM scratch
 LABEL org.opencontainers.image.title="keyswap" \
       org.opencontainers.image.description="An egress substitution proxy" \
       org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /rootfs /
 WORKDIR /app
-RUN groupadd --gid 65532 keyswap && useradd --uid 65532 --gid 65532 --no-create-home --shell /usr/sbin/nologin keyswap \
- && install -d -o 65532 -g 65532 -m 0700 /data /certs
-COPY --from=build /src/package.json ./
-COPY --from=build /src/node_modules node_modules
-COPY --from=build /src/dist dist
-COPY LICENSE README.md ./
 ENV NODE_ENV=production \
     KEYSWAP_DATA_DIR=/data \
     KEYSWAP_CERTS_DIR=/certs \
@@ -32,6 +31,6 @@ USER 65532:65532
 VOLUME ["/data", "/certs"]
 EXPOSE 8080 8181 8182
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
-  CMD ["node", "-e", "fetch('http://127.0.0.1:8182/healthz').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-ENTRYPOINT ["node", "dist/main.js"]
+  CMD ["/usr/bin/node", "-e", "fetch('http://127.0.0.1:8182/healthz').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+ENTRYPOINT ["/usr/bin/node", "/app/dist/main.js"]
 CMD ["start"]
