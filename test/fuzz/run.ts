@@ -26,7 +26,9 @@ async function runTarget(target: FuzzTarget, seconds: number, seed: number, path
     interruptAfterTimeLimit: seconds * 1000,
     markInterruptAsFailure: false,
   });
-  let fault = details.failed ? `${details.errorInstance}\n${fc.defaultReportMessage(details)}` : undefined;
+  // Time was up in the midst of the first case: nothing was found, but nothing was looked at.
+  let fault = details.failed && details.numRuns === 0 ? "no case ended in time" : undefined;
+  if (details.failed) fault ??= `${details.errorInstance}\n${fc.defaultReportMessage(details)}`;
   await subject.close?.().catch((error: unknown) => {
     fault ??= `after the last case: ${error instanceof Error ? error.stack : String(error)}`;
   });

@@ -15,3 +15,19 @@ export interface FuzzSubject {
   /** What has to hold after the last case: throws where it does not. */
   close?(): Promise<void>;
 }
+
+/** A check whose last run can be waited for: when time is up, one is under way. */
+export function waitable<T>(check: (made: T) => Promise<void>): {
+  readonly run: (made: T) => Promise<void>;
+  /** Resolves once nothing runs, whatever came of it. */
+  idle(): Promise<void>;
+} {
+  let last: Promise<void> = Promise.resolve();
+  return {
+    run: (made) => {
+      last = check(made);
+      return last;
+    },
+    idle: () => last.catch(() => {}),
+  };
+}
