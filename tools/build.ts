@@ -1,7 +1,7 @@
 // Makes dist/ for publishing and the image: JavaScript and types, since Node does not strip types under node_modules.
 
 import { spawnSync } from "node:child_process";
-import { chmodSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, cpSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 
@@ -11,10 +11,17 @@ const out = join(root, "dist");
 // What an earlier build left would be published, too.
 rmSync(out, { recursive: true, force: true });
 const compiler = join(dirname(createRequire(import.meta.url).resolve("typescript/package.json")), "bin", "tsc");
-const { status } = spawnSync(process.execPath, [compiler, "-p", join(root, "tsconfig.build.json")], {
-  stdio: "inherit",
-});
-if (status !== 0) process.exit(status ?? 1);
+for (const args of [
+  ["-p", join(root, "tsconfig.build.json")],
+  // The console's modules are a browser's, with types of its own.
+  ["-p", join(root, "src/console"), "--noEmit", "false"],
+]) {
+  const { status } = spawnSync(process.execPath, [compiler, ...args], { stdio: "inherit" });
+  if (status !== 0) process.exit(status ?? 1);
+}
+for (const file of ["index.html", "console.css", "icon.svg"]) {
+  cpSync(join(root, "src/console", file), join(out, "console", file));
+}
 
 const main = join(out, "main.js");
 if (!readFileSync(main, "utf8").startsWith("#!/usr/bin/env node\n")) {

@@ -3,6 +3,7 @@
 //   route.ts     one way to define a route: access, input, answer; openapi.ts writes the document from the definitions
 //   caller.ts    bearer credential → Caller with permissions, before a body is read
 //   fields.ts    checked forms of what requests carry      problem.ts   the one form of error answers
+//   console-*.ts the console at `/`: its files, and what it asks besides
 //   *-routes.ts  one file per noun                         change-hub.ts, change-routes.ts   the stream of changes
 //
 // What holds: values leave only by the egress and resolve calls, to credentials with resolve:secrets; no answer, error
@@ -17,6 +18,8 @@ import { auditRoutes } from "./audit-routes.ts";
 import { Callers } from "./caller.ts";
 import { ChangeHub } from "./change-hub.ts";
 import { ChangeStreams } from "./change-routes.ts";
+import { registerConsole } from "./console-page.ts";
+import { consoleRoutes } from "./console-routes.ts";
 import { egressRoutes } from "./egress-routes.ts";
 import { explainRoutes } from "./explain-routes.ts";
 import { DEFAULT_AUDIT_RETENTION_MS, Maintenance } from "./maintenance.ts";
@@ -126,10 +129,20 @@ export async function createSecretApi(options: SecretApiOptions): Promise<Secret
     ...auditRoutes(store.audit),
     ...sessionRoutes(sessions, callers, options.version ?? "0"),
     ...traffic.routes,
+    ...consoleRoutes({
+      store,
+      clock,
+      hub,
+      traffic,
+      version: options.version ?? "0",
+      proxyUrl: options.proxyUrl,
+      caCertificate: options.caCertificate,
+    }),
     ...explainRoutes(store, clock, options.rules ?? defaultRules),
     ...publicRoutes(store, options.caCertificate),
   ];
   for (const definition of [...routes, ...openApiRoutes(routes)]) register(app, callers, definition);
+  registerConsole(app);
 
   // A write is answered after the proxies on this replica's streams were told: what its caller does next meets it in force.
   app.addHook("onSend", async (request, reply) => {

@@ -1,5 +1,5 @@
-// What proxies reported lately, in memory and bounded: the latest events, numbers per minute, and when secrets and
-// sandboxes were last seen. One TrafficBook for each organization; none survives a restart, and a replica knows what was
+// What proxies reported lately, in memory and bounded: the latest events, numbers per minute, and when secrets were
+// last used. One TrafficBook for each organization; none survives a restart, and a replica knows what was
 // reported to it. The audit log of each proxy is the record; this is for looking at.
 
 import { LRUCache } from "lru-cache";
@@ -32,7 +32,7 @@ export interface Arrival {
 export const KEPT_EVENTS = 5_000;
 export const KEPT_MINUTES = 360;
 const MAX_HOSTS_PER_MINUTE = 100;
-const MAX_LAST_SEEN = 20_000;
+const MAX_LAST_USED = 20_000;
 const MAX_ORGANIZATIONS = 1_000;
 const MINUTE_MS = 60_000;
 
@@ -47,8 +47,7 @@ export class TrafficBook {
   #seq = 0;
   readonly #minutes = new Map<number, Minute>();
   readonly #listeners = new Set<(arrival: Arrival) => void>();
-  readonly #secretUsed = new LRUCache<string, number>({ max: MAX_LAST_SEEN });
-  readonly #sandboxSeen = new LRUCache<string, number>({ max: MAX_LAST_SEEN });
+  readonly #secretUsed = new LRUCache<string, number>({ max: MAX_LAST_USED });
 
   add(now: number, counts: readonly TrafficCount[], events: readonly AuditEvent[]): void {
     const minute = this.#minuteAt(now);
@@ -60,7 +59,6 @@ export class TrafficBook {
       const isListed = hosts.has(authority) || hosts.size < MAX_HOSTS_PER_MINUTE;
       addTraffic(numbersOf(hosts, isListed ? authority : ""), count);
       for (const secret of count.secrets) this.#secretUsed.set(secret, now);
-      if (count.sandbox !== undefined) this.#sandboxSeen.set(count.sandbox, now);
     }
     addTraffic(minute.numbers, numbers);
     const items = events.map((event) => ({ seq: ++this.#seq, event }));
@@ -109,10 +107,6 @@ export class TrafficBook {
   /** When a value of this secret last went out, as far as it was reported here; milliseconds since the epoch. */
   secretUsedAt(name: string): number | undefined {
     return this.#secretUsed.peek(name);
-  }
-
-  sandboxSeenAt(id: string): number | undefined {
-    return this.#sandboxSeen.peek(id);
   }
 
   listen(listener: (arrival: Arrival) => void): () => void {

@@ -42,12 +42,14 @@ const missingAnswer = z.object({ unsampled: z.number(), lost: z.number() });
 export class Traffic {
   readonly books: TrafficBooks;
   readonly routes: readonly AnyRoute[];
+  readonly missing: Missing;
   readonly #streams = new Set<TrafficStream>();
 
   constructor(store: Store, clock: Clock, callers: Callers) {
     const books = new TrafficBooks(clock());
     this.books = books;
     const missing: Missing = { unsampled: 0, lost: 0 };
+    this.missing = missing;
     const since = () => new Date(books.since).toISOString();
     this.routes = [
       trafficReportRoute(store, clock, books, missing),

@@ -22,6 +22,13 @@ export interface Organization {
   readonly updatedAt: number;
 }
 
+/** A sandbox that has a secret, and under which name. */
+export interface SecretMount {
+  readonly sandboxId: string;
+  readonly sandboxName: string;
+  readonly env: string;
+}
+
 /** A secret without its value. */
 export interface SecretRecord {
   readonly id: string;
@@ -289,6 +296,10 @@ export interface SecretStore {
     notes?: Readonly<Record<string, unknown>>,
   ): Promise<UpdateSecretOutcome>;
   delete(organizationId: string, id: string, actor: Actor): Promise<boolean>;
+  /** In how many sandboxes each of these secrets is mounted; absent: in none. */
+  mountCounts(ids: readonly string[]): Promise<ReadonlyMap<string, number>>;
+  /** Where it is mounted, by the sandboxes' names; the first `limit`. */
+  mountedIn(organizationId: string, id: string, limit: number): Promise<readonly SecretMount[]>;
 }
 
 export interface SandboxStore {

@@ -10,6 +10,7 @@ import type {
   NewSecret,
   Page,
   PageQuery,
+  SecretMount,
   SecretPatch,
   SecretRecord,
   SecretStore,
@@ -25,6 +26,7 @@ import {
   integer,
   integerOrNull,
   json,
+  marks,
   Rollback,
   type Row,
   type Sql,
@@ -192,6 +194,32 @@ export class SecretTable implements SecretStore {
       });
       return true;
     });
+  }
+
+  async mountCounts(ids: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    if (ids.length === 0) return new Map();
+    const rows = await this.#sql.all(
+      `SELECT secret_id, count(DISTINCT sandbox_id) AS total FROM mounts WHERE secret_id IN (${marks(ids.length)})
+         GROUP BY secret_id`,
+      ...ids,
+    );
+    return new Map(rows.map((row) => [text(row, "secret_id"), integer(row, "total")]));
+  }
+
+  async mountedIn(organizationId: string, id: string, limit: number): Promise<readonly SecretMount[]> {
+    const rows = await this.#sql.all(
+      `SELECT sandboxes.id AS sandbox_id, sandboxes.name AS sandbox_name, mounts.env AS env
+         FROM mounts JOIN sandboxes ON sandboxes.id = mounts.sandbox_id
+         WHERE mounts.secret_id = ? AND sandboxes.organization_id = ? ORDER BY sandboxes.name, mounts.env LIMIT ?`,
+      id,
+      organizationId,
+      limit,
+    );
+    return rows.map((row) => ({
+      sandboxId: text(row, "sandbox_id"),
+      sandboxName: text(row, "sandbox_name"),
+      env: text(row, "env"),
+    }));
   }
 
   async #createRefusal(tx: SqlReader, secret: NewSecret): Promise<CreateSecretOutcome | undefined> {

@@ -403,6 +403,30 @@ function contract(implementation: Implementation): void {
       expect((await store.egress.resolve(box.id, 0))!.grants).toEqual([]);
     });
 
+    it("are counted and named for each secret that they mount", async () => {
+      const outcomes = await Promise.all(["A", "B", "C"].map((name) => store.secrets.create(secret(name), actor)));
+      const [a, b, c] = outcomes.map((outcome) => (outcome.kind === "created" ? outcome.secret.id : ""));
+      const mounts = (...pairs: [string, string][]) => pairs.map(([env, secretName]) => ({ env, secretName }));
+      await store.sandboxes.create(sandbox("two", { mounts: mounts(["X", "A"], ["Y", "A"], ["Z", "B"]) }), actor);
+      await store.sandboxes.create(sandbox("one", { mounts: mounts(["K", "A"]) }), actor);
+      expect([...(await store.secrets.mountCounts([a!, b!, c!]))].sort()).toEqual(
+        [
+          [a, 2],
+          [b, 1],
+        ].sort(),
+      );
+      expect(await store.secrets.mountCounts([])).toEqual(new Map());
+      const found = await store.secrets.mountedIn(organizationId, a!, 10);
+      expect(found.map(({ sandboxName, env }) => `${sandboxName} ${env}`)).toEqual(["one K", "two X", "two Y"]);
+      expect(await store.secrets.mountedIn(organizationId, a!, 1)).toHaveLength(1);
+      const other = await store.organizations.create(
+        { id: randomUUID(), name: "elsewhere", secretQuota: null, maxSecretsPerSandbox: null },
+        actor,
+      );
+      if (other === "name-taken") throw new Error(other);
+      expect(await store.secrets.mountedIn(other.id, a!, 10)).toEqual([]);
+    });
+
     it("keep to the organization's bound on mounts", async () => {
       await store.organizations.update(organizationId, { maxSecretsPerSandbox: 1 }, actor);
       await createSecret("ONE");
