@@ -35,9 +35,12 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
   /** Body bytes handed to the client. */
   sentBytes = 0;
 
+  /** What is scrubbed changes with the grants while the answer goes on. */
+  followsGrants = false;
+
   readonly #owner: AnswerRelayOwner;
   readonly #client: Downstream;
-  readonly #scrubber: Scrubber;
+  readonly #currentScrubber: () => Scrubber;
   readonly #substituted: readonly Substitution[];
   readonly #bufferBytes: number;
   readonly #found = new Set<string>();
@@ -53,17 +56,17 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
   #coded = false;
   #trailers: readonly Field[] = [];
 
-  /** `substituted`: what this request carried; those names win where two secrets have one value. */
+  /** `scrubber`: by the grants of the moment. `substituted`: what this request carried; those names win where two secrets have one value. */
   constructor(
     owner: AnswerRelayOwner,
     client: Downstream,
-    scrubber: Scrubber,
+    scrubber: () => Scrubber,
     substituted: readonly Substitution[],
     bufferBytes: number,
   ) {
     this.#owner = owner;
     this.#client = client;
-    this.#scrubber = scrubber;
+    this.#currentScrubber = scrubber;
     this.#substituted = substituted;
     this.#bufferBytes = bufferBytes;
   }
@@ -74,7 +77,7 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
 
   head(received: ResponseHead, length: BodyLength, method: string): void {
     const head = withoutDetours(received);
-    const scrubber = this.#scrubber;
+    const scrubber = this.#currentScrubber();
     if (scrubber.empty) {
       this.#begin(head, length === 0 ? undefined : length);
       return;
@@ -100,7 +103,8 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
       this.#heldHead = scrubbed;
       this.#holdBytes = plan.kind === "streamed" ? plan.holdBytes : Number.POSITIVE_INFINITY;
     }
-    this.#rewrite = makeScrub(plan, scrubber, this);
+    this.#rewrite = makeScrub(plan, this.#currentScrubber, this);
+    this.followsGrants = plan.messages !== undefined;
   }
 
   /** Holds nothing where too much is held already. */
@@ -127,8 +131,8 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
   }
 
   end(trailers: readonly Field[]): void {
-    this.#trailers =
-      trailers.length > 0 && !this.#scrubber.empty ? this.#scrubber.scrubFields(trailers, this) : trailers;
+    const scrubber = this.#currentScrubber();
+    this.#trailers = trailers.length > 0 && !scrubber.empty ? scrubber.scrubFields(trailers, this) : trailers;
     if (this.#rewrite === undefined) this.#finish();
     else this.#rewrite.end();
   }

@@ -13,6 +13,7 @@ import { type Field, findField, makeField, type RequestHead, type ResponseHead }
 import { substituteHead } from "../core/substitution/head.ts";
 import { narrowRequest } from "../core/substitution/response-plan.ts";
 import type { SubstitutionScope } from "../core/substitution/scope.ts";
+import type { Scrubber } from "../core/substitution/scrubber.ts";
 import type { BodyLength } from "../core/wire/framing.ts";
 import { fitsHttp1 } from "../core/wire/http2-head.ts";
 import { asksForWebSocket, toWebSocketRequest, webSocketAnswerFault } from "../core/wire/websocket-handshake.ts";
@@ -105,7 +106,10 @@ export class Exchange
     this.#requestBytes += content.length;
     if (this.#ended) return;
     if (this.#relay !== undefined) {
-      this.#relay.data(content);
+      // A request that goes on for long follows the grants, but not past an answer that could not: what is written now
+      // would not be scrubbed from it.
+      if (this.#answer === undefined || this.#answer.followsGrants) this.#keeper.renewAtHand();
+      if (!this.#ended) this.#relay.data(content);
       return;
     }
     this.#early.push(content);
@@ -185,7 +189,7 @@ export class Exchange
     this.#status = head.status;
     this.#relay?.forget();
     const { bufferBytes } = this.#services.options;
-    const scrubber = this.#services.scrubberFor(scope.view);
+    const scrubber = (): Scrubber => this.#services.scrubberFor(scope.view);
     this.#answer = new AnswerRelay(this, this.#client, scrubber, scope.substituted, bufferBytes);
     this.#answer.head(head, length, this.#head.method);
   }

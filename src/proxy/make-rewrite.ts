@@ -3,6 +3,7 @@
 import type { BodyTransform } from "../core/message.ts";
 import type { BodyPlan } from "../core/substitution/body-plan.ts";
 import type { ContentCoding } from "../core/substitution/codings.ts";
+import { MessageTransform } from "../core/substitution/messages.ts";
 import type { BodyScrub } from "../core/substitution/response-plan.ts";
 import type { Scrubber, ScrubSession } from "../core/substitution/scrubber.ts";
 import { CodedRewrite } from "./coded-rewrite.ts";
@@ -17,19 +18,24 @@ export function makeRewrite(plan: Exclude<BodyPlan, { kind: "untouched" }>, list
   return make(plan.transform, plan.codings, listener, plan.kind === "streamed");
 }
 
-/** For an answer's body; the session hears what was found. */
-export function makeScrub(plan: BodyScrub, scrubber: Scrubber, listener: RewriteListener & ScrubSession): Rewrite {
+/** For an answer's body; the session hears what was found. Each message is scrubbed with what `scrubber` answers then. */
+export function makeScrub(
+  plan: BodyScrub,
+  scrubber: () => Scrubber,
+  listener: RewriteListener & ScrubSession,
+): Rewrite {
   const messages = ({ coding }: NonNullable<BodyScrub["messages"]>): BodyTransform =>
-    scrubber.messages(listener, {
+    new MessageTransform({
       coding,
       codec: messageCodec,
+      makeRewrite: () => scrubber().body("in-place", listener),
       onUnreadable: () => {
         listener.onRewriteFault("malformed-messages");
         return false;
       },
     });
   const transform =
-    plan.messages === undefined ? scrubber.body(plan.mode, listener, plan.edges) : messages(plan.messages);
+    plan.messages === undefined ? scrubber().body(plan.mode, listener, plan.edges) : messages(plan.messages);
   return make(transform, plan.codings, listener, plan.kind === "streamed" && plan.holdBytes === 0);
 }
 

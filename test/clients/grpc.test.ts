@@ -195,6 +195,28 @@ describe("both ways at once", () => {
     expect((await answers.next()).done).toBe(true);
   });
 
+  it("what is written and scrubbed follows the grants while the call goes on", async () => {
+    const rotated = await keyswap.secret("r".repeat(equal.value.length), [host]);
+    const itsSandbox = await keyswap.sandbox([rotated]);
+    const itsClient = new GrpcClient(keyswap, itsSandbox, host, server.port);
+    const call = itsClient.chat();
+    const answers = call[Symbol.asyncIterator]();
+    const expectSent = async (value: string): Promise<void> => {
+      await keyswap.heard();
+      call.write(Buffer.from(rotated.placeholder));
+      expect(String((await answers.next()).value)).toBe(rotated.placeholder);
+      expect(server.messages.at(-1)?.toString()).toBe(value);
+    };
+    await expectSent(rotated.value);
+    await keyswap.rotate(rotated, "s".repeat(equal.value.length));
+    await expectSent("s".repeat(equal.value.length));
+    await keyswap.mount(itsSandbox, []);
+    await expectSent(rotated.placeholder);
+    call.end();
+    expect((await answers.next()).done).toBe(true);
+    itsClient.close();
+  });
+
   it("10,000 messages come back in order", async () => {
     const call = client.chat();
     let next = 0;

@@ -38,7 +38,7 @@ export interface BodyScrub {
    * out as they came. 0: someone waits for each event.
    */
   readonly holdBytes: number;
-  /** The body is messages with prefixes, compressed so: Scrubber.messages makes the transform, not Scrubber.body. */
+  /** The body is messages with prefixes, compressed so: each goes through a Scrubber.body of its own. */
   readonly messages: { readonly coding: ContentCoding | undefined } | undefined;
 }
 

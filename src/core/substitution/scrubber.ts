@@ -2,7 +2,7 @@
 //
 //   grants ─ forms.ts: every way an echo may spell a value ─ search.ts: one search for all of them
 //      └► Scrubber: heads and fields at once; bodies as a stream (scrub-body.ts), parts of bodies (scrub-part.ts),
-//         messages (messages.ts); response-plan.ts says which
+//         messages one by one (messages.ts); response-plan.ts says which
 //
 // Compiled once per list of grants, used by any number of exchanges at a time: what belongs to one exchange is in its
 // ScrubSession. What holds no value comes back as the same object.
@@ -16,7 +16,6 @@ import type { BodyTransform, Field, ResponseHead } from "../message.ts";
 import type { CutEdges } from "./content-range.ts";
 import { exactStandIn, inPlaceStandIn, type Spelling } from "./form.ts";
 import { formsOf } from "./forms.ts";
-import { type MessageOptions, MessageTransform } from "./messages.ts";
 import { ScrubBody, type ScrubMode, SniffedBody, type StandInFor } from "./scrub-body.ts";
 import { ScrubByteRanges, ScrubPart } from "./scrub-part.ts";
 import { type Match, PatternSet } from "./search.ts";
@@ -131,11 +130,6 @@ export class Scrubber {
       default:
         return edges satisfies never;
     }
-  }
-
-  /** A streaming scrub of messages with prefixes; in-place. */
-  messages(session: ScrubSession, options: Omit<MessageOptions, "makeRewrite">): BodyTransform {
-    return new MessageTransform({ ...options, makeRewrite: () => this.body("in-place", session) });
   }
 
   /** A whole body at once; the same buffer if nothing was found. */

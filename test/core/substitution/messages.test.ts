@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { BodyTransform } from "../../../src/core/message.ts";
 import { planRequestBody } from "../../../src/core/substitution/body-plan.ts";
-import { type MessageCodec, maxMessageBytes } from "../../../src/core/substitution/messages.ts";
+import { type MessageCodec, MessageTransform, maxMessageBytes } from "../../../src/core/substitution/messages.ts";
 import { Scrubber } from "../../../src/core/substitution/scrubber.ts";
 import { cutsOf, grant, request, run as runRequest, scopeFor } from "./requests.ts";
 import { grantOf, placeholderOf, run, sessionOf } from "./scrub-support.ts";
@@ -50,9 +50,10 @@ function messagesOf(body: Buffer): string[] {
 }
 
 function scrubbing(faults: string[] = []): BodyTransform {
-  return scrubber.messages(sessionOf(), {
+  return new MessageTransform({
     coding: "gzip",
     codec,
+    makeRewrite: () => scrubber.body("in-place", sessionOf()),
     onUnreadable() {
       faults.push("fault");
       return false;
