@@ -36,9 +36,13 @@ export interface ClientFlags {
   readonly organization: () => string | undefined;
 }
 
-/** The flags of the settings that a command needs to reach the API; `--api-url` is short for `--secret-api-url`. */
-export function defineClientFlags(command: Command): ClientFlags {
-  const settings = addSettingFlags(command, (key) => clientSettings.includes(key), { "api-url": "secret-api-url" });
+/**
+ * The flags of the settings that a command needs to reach the API, and of those that it needs besides; `--api-url` is short
+ * for `--secret-api-url`.
+ */
+export function defineClientFlags(command: Command, besides: readonly SettingKey[] = []): ClientFlags {
+  const keys = [...clientSettings, ...besides];
+  const settings = addSettingFlags(command, (key) => keys.includes(key), { "api-url": "secret-api-url" });
   let organization: string | undefined;
   command.option(
     "--organization <id>",

@@ -44,6 +44,11 @@ const entries: readonly CommandEntry[] = [
     summary: "List and change the keys that values are sealed under",
     load: () => import("./master-key.ts"),
   },
+  {
+    name: "audit",
+    summary: "Show what was changed, and what went through the proxy",
+    load: () => import("./audit.ts"),
+  },
   { name: "import", summary: "Make secrets so as a file defines them", load: () => import("./import.ts") },
   { name: "export", summary: "Write the definitions of secrets, without values", load: () => import("./export.ts") },
   { name: "backup", summary: "Copy the SQLite store into a new file", load: () => import("./backup.ts") },

@@ -23,6 +23,20 @@ export function printFields(cli: Cli, fields: readonly (readonly [string, string
     cli.stdout.write(`${name.padEnd(width)}  ${clean(value)}\n`.replace(/ +\n/, "\n"));
 }
 
+/** One of many, for programs. */
+export function printJsonLine(cli: Cli, value: unknown): void {
+  cli.stdout.write(`${JSON.stringify(value)}\n`);
+}
+
+export function printLine(cli: Cli, line: string): void {
+  cli.stdout.write(`${clean(line)}\n`);
+}
+
+/** Whoever read our output went away, as `head` does: what would go on for ever ends. */
+export function isReaderGone(cli: Cli): boolean {
+  return !cli.stdout.writable;
+}
+
 /** Names and descriptions come from others: no escape sequence may reach the terminal. */
 export function clean(text: string): string {
   return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, "?");
