@@ -5,6 +5,7 @@ import type { EffectiveConfig } from "../config/load.ts";
 import type { Config } from "../config/settings.ts";
 import { createLogging, type Logger } from "../telemetry/logger.ts";
 import { type Cli, reportFailure } from "./command.ts";
+import { harden } from "./hardening.ts";
 import { Reloader } from "./reload.ts";
 import type { Service, ServiceAddresses } from "./service.ts";
 import { readVersion } from "./version.ts";
@@ -30,6 +31,7 @@ export async function serve(
   const { config } = effective;
   const logging = createLogging({ level: config.logLevel });
   const { logger } = logging;
+  harden(logger);
   try {
     const service = await compose(config, logger);
     reloader = new Reloader(effective, { load, service, logger });

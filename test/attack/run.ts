@@ -8,6 +8,11 @@ const promises: Readonly<Record<string, () => Promise<{ readonly cases: readonly
   addresses: () => import("./addresses.ts"),
   egress: () => import("./egress.ts"),
   framing: () => import("./framing.ts"),
+  disclosure: () => import("./disclosure.ts"),
+  callers: () => import("./callers.ts"),
+  exhaustion: () => import("./exhaustion.ts"),
+  faults: () => import("./faults.ts"),
+  stop: () => import("./stop.ts"),
 };
 
 const caseMs = 60_000;

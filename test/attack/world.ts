@@ -53,7 +53,7 @@ const evilNames = [evilHost, "evilwild.test", "wild.test.evil.test", "api.good.t
 
 export class World {
   readonly bench: Workbench;
-  readonly keyswap: RunningKeyswap & {
+  keyswap: RunningKeyswap & {
     readonly ready: { readonly tls: string; readonly http: string };
   };
   readonly dns: DnsServer;
@@ -62,11 +62,13 @@ export class World {
   readonly evil: Recorder;
   readonly trap: { readonly port: number; connections: number };
   readonly #servers: { close(): unknown }[];
+  readonly #env: Readonly<Record<string, string>>;
   #made = 0;
 
   constructor(
     parts: Pick<World, "bench" | "keyswap" | "dns" | "pki" | "good" | "evil" | "trap">,
     servers: { close(): unknown }[],
+    env: Readonly<Record<string, string>>,
   ) {
     this.bench = parts.bench;
     this.keyswap = parts.keyswap;
@@ -76,6 +78,7 @@ export class World {
     this.evil = parts.evil;
     this.trap = parts.trap;
     this.#servers = servers;
+    this.#env = env;
   }
 
   /** Of the proxy. */
@@ -126,6 +129,11 @@ export class World {
     if (seen !== undefined) throw new Error(`the value reached the attacker: ${JSON.stringify(seen.slice(0, 300))}`);
   }
 
+  /** Starts keyswap anew on the same data, once it has ended. */
+  async restart(env: Readonly<Record<string, string>>): Promise<void> {
+    this.keyswap = (await this.bench.start(["start"], { env: { ...this.#env, ...env } })) as World["keyswap"];
+  }
+
   async close(): Promise<void> {
     await this.bench[Symbol.asyncDispose]();
     for (const server of this.#servers) await server.close();
@@ -154,14 +162,19 @@ export async function makeWorld(extra: Readonly<Record<string, string>> = {}): P
     KEYSWAP_HTTP_LISTEN: "127.0.0.1:0",
     KEYSWAP_LOG_LEVEL: "trace",
     KEYSWAP_NOTE: "on",
+    // Small enough to be reached.
+    KEYSWAP_MAX_NEWCOMERS: "100",
+    KEYSWAP_MAX_SANDBOX_CONNECTIONS: "200",
+    KEYSWAP_MAX_MINTS: "100",
     ...extra,
   });
   const caFile = join(bench.dataDir, "..", "upstream-ca.pem");
   writeFileSync(caFile, pki.caPem);
   // Its own ready line has two fields more, because the transparent ports are on.
-  const keyswap = (await bench.start(["start"], { env: { KEYSWAP_UPSTREAM_CA: caFile } })) as World["keyswap"];
+  const env = { KEYSWAP_UPSTREAM_CA: caFile };
+  const keyswap = (await bench.start(["start"], { env })) as World["keyswap"];
   const servers = [good.origin, evil.origin, dns, trapServer];
-  return new World({ bench, keyswap, dns, pki, good, evil, trap }, servers);
+  return new World({ bench, keyswap, dns, pki, good, evil, trap }, servers, env);
 }
 
 async function startRecorder(pki: Pki, hosts: string[]): Promise<Recorder> {
