@@ -7,6 +7,8 @@ import {
   exchange as ask,
   connectHttp2,
   type Http2Origin,
+  type OriginRequest,
+  open,
   startHttp2Origin,
   tunnelTls,
 } from "../support/http2-peers.ts";
@@ -155,15 +157,37 @@ describe("heads", () => {
   });
 });
 
-describe("a client that does not read", () => {
+describe("peers that do not read", () => {
   const bodyBytes = 64 * 1024 * 1024;
+  const most = 32 * 1024 * 1024;
+  let http1: Http2Origin;
 
-  it("gets no more than its window, and holds back the destination", async () => {
+  beforeAll(async () => {
+    http1 = await startHttp2Origin({ pki: keyswap.pki, names: [host], speaks: "http/1.1" });
+  });
+
+  afterAll(() => http1?.close());
+
+  /** Resolves once a number has stopped growing. */
+  async function standstill(count: () => number): Promise<number> {
+    let last = -1;
+    return waitUntil(async () => {
+      const now = count();
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      const stands = now === count() && last === now;
+      last = now;
+      if (!stands) throw new Error("it goes on");
+      return now;
+    });
+  }
+
+  it.each(["h2", "http/1.1"])("a client holds back destinations that speak %s", async (speaks) => {
+    const sends = speaks === "h2" ? origin : http1;
     let sent = 0;
-    origin.handler = (response) => {
+    sends.handler = (response) => {
       const piece = Buffer.alloc(64 * 1024);
       const write = (): void => {
-        while (sent < bodyBytes) {
+        while (sent < 10 * bodyBytes && !response.destroyed) {
           sent += piece.length;
           if (!response.write(piece)) {
             response.once("drain", write);
@@ -174,27 +198,55 @@ describe("a client that does not read", () => {
       };
       write();
     };
+    const slow = new Http2Wire(await tunnelTls(keyswap, sandbox, host, sends.port, ["h2"]), "client");
     const before = process.memoryUsage.rss();
     // Its streams' windows are closed: nothing but heads can come.
-    wire.settings([[4, 0]]);
-    for (let at = 0; at < 10; at++) wire.headers(2 * at + 1, [...get(), ["te", "trailers"]], flag.endStream);
-    await wire.frame(frameType.headers, 19);
-    let last = -1;
-    await waitUntil(async () => {
-      const now = sent;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-      const stands = now === sent && last === now;
-      last = now;
-      if (!stands) throw new Error("the destination goes on");
-    });
-    expect(wire.find(frameType.data)).toBeUndefined();
-    expect(sent).toBeLessThan(32 * 1024 * 1024);
-    expect(process.memoryUsage.rss() - before).toBeLessThan(64 * 1024 * 1024);
+    slow.settings([[4, 0]]);
+    for (let at = 0; at < 10; at++) slow.headers(2 * at + 1, get(), flag.endStream);
+    await Promise.all(Array.from({ length: 10 }, (_, at) => slow.frame(frameType.headers, 2 * at + 1)));
+    // Most of it is the kernel's.
+    expect(await standstill(() => sent)).toBeLessThan(4 * most);
+    expect(slow.find(frameType.data)).toBeUndefined();
+    expect(process.memoryUsage.rss() - before).toBeLessThan(2 * most);
     expect((await ask(neighbour, { method: "HEAD" })).status).toBe(200);
     // One of them reads after all.
-    wire.windowUpdate(1, 1000);
-    await wire.frame(frameType.data, 1);
-    expect(wire.find(frameType.data)?.payload).toHaveLength(1000);
+    slow.windowUpdate(1, 1000);
+    await slow.frame(frameType.data, 1);
+    expect(slow.find(frameType.data)?.payload).toHaveLength(1000);
+    slow.socket.destroy();
+  });
+
+  it.each(["h2", "http/1.1"])("a destination that speaks %s holds back clients", async (speaks) => {
+    const reads = speaks === "h2" ? origin : http1;
+    const waiting = new Set<OriginRequest>();
+    reads.early = (request) => request.method === "POST" && waiting.add(request) !== undefined;
+    const session = await connectHttp2(keyswap, sandbox, host, reads.port);
+    const stream = open(session, { method: "POST", body: "", fields: [["content-type", "application/octet-stream"]] });
+    const before = process.memoryUsage.rss();
+    const piece = Buffer.alloc(64 * 1024);
+    let taken = 0;
+    const write = (): void => {
+      if (taken >= bodyBytes || stream.destroyed) return;
+      stream.write(piece, () => {
+        taken += piece.length;
+        write();
+      });
+    };
+    write();
+    await waitUntil(() => {
+      if (waiting.size === 0) throw new Error("not there yet");
+    });
+    expect(await standstill(() => taken)).toBeLessThan(most);
+    expect(process.memoryUsage.rss() - before).toBeLessThan(2 * most);
+    expect((await ask(neighbour, { method: "HEAD" })).status).toBe(200);
+    // It reads after all.
+    for (const request of waiting) request.resume();
+    await waitUntil(() => {
+      if (taken < bodyBytes) throw new Error(`${taken} taken`);
+    });
+    stream.close();
+    session.destroy();
+    reads.early = undefined;
   });
 });
 
