@@ -222,18 +222,21 @@ export class UpstreamPool implements Timed {
 
   /** One of HTTP/1.1 if the destination agrees to it, which one dial finds out for all who wait. */
   async #connectEither(origin: Origin, route: Route, signal: AbortSignal): Promise<UpstreamStream> {
+    let freed: Http1Upstream | undefined;
     while (origin.only === undefined && !origin.speaksHttp1) {
       if (origin.dialling !== undefined) {
         const failure = await origin.dialling;
         if (failure !== undefined) throw failure;
         signal.throwIfAborted();
+        freed = origin.idle.pop();
         continue;
       }
       const own = await this.#dialForAll(origin, signal, () => this.#dialHttp1(origin, route, signal));
       if (own !== undefined) return own;
     }
     if (origin.only === "h2") return this.#connectShared(origin, route, signal);
-    return origin.idle.pop() ?? this.#connectOwn(origin, route, signal);
+    // Others that are kept may be as stale as the one that this request may just have been given.
+    return freed ?? this.#connectOwn(origin, route, signal);
   }
 
   /** Undefined where the destination did not agree to HTTP/1.1: HTTP/2 is to be asked for then. */

@@ -13,6 +13,8 @@ import {
   startHttp2Origin,
 } from "../support/http2-peers.ts";
 import { type MadeSandbox, type MadeSecret, startKeyswap, type TestKeyswap } from "../support/keyswap.ts";
+import { startRawOrigin } from "../support/raw-origin.ts";
+import { waitUntil } from "../support/wait.ts";
 
 const host = "api.good.test";
 let keyswap: TestKeyswap;
@@ -84,6 +86,32 @@ it("opens a bounded number of connections for many requests at a time; the other
   origin.handler = (response) => response.end("ok");
   await askAll(Array.from({ length: 10 }, () => ({})));
   expect(origin.seen.slice(60).map(({ protocol }) => protocol)).toEqual(Array.from({ length: 10 }, () => "http/1.1"));
+});
+
+it("sends a GET again on a new connection where kept ones turn out to be closed", async () => {
+  const names: string[] = [];
+  const stale = await startRawOrigin({ pki: keyswap.pki, names: [host], alpn: ["http/1.1"] }, async (connection) => {
+    for (let request = 0; request < 10; request++) {
+      const { line } = await connection.readRequest();
+      if (connection.index < 2 && request > 0) {
+        connection.socket.destroy();
+        return;
+      }
+      names.push(`${line.split(" ")[1]} on ${connection.index}`);
+      // Both have to be there before either is answered.
+      if (connection.index < 2) await waitUntil(() => expect(names.length).toBeGreaterThanOrEqual(2));
+      connection.wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    }
+  });
+  try {
+    const firsts = await askAll([{ path: "/a" }, { path: "/b" }], stale.port);
+    expect(firsts.map(({ status }) => status)).toEqual([200, 200]);
+    const [third] = await askAll([{ path: "/c" }], stale.port);
+    expect(third?.status).toBe(200);
+    expect(names.at(-1)).toBe("/c on 2");
+  } finally {
+    await stale.close();
+  }
 });
 
 it("finds out once that a destination speaks nothing but HTTP/2", async () => {
