@@ -12,6 +12,13 @@ export interface Cli {
   exitCode: number;
 }
 
+export interface CommandEntry {
+  readonly name: string;
+  readonly summary: string;
+  /** Loading a command costs time; only the one that runs is loaded. */
+  readonly load: () => Promise<{ readonly define: (cli: Cli) => Command }>;
+}
+
 /** 1: it did not work. 2: wrong usage or configuration. */
 export type FailureCode = 1 | 2;
 

@@ -1,14 +1,6 @@
 // Every command, in the order in which help lists them.
 
-import type { Command } from "commander";
-import type { Cli } from "./command.ts";
-
-export interface CommandEntry {
-  readonly name: string;
-  readonly summary: string;
-  /** Loading a command costs time; only the one that runs is loaded. */
-  readonly load: () => Promise<{ readonly define: (cli: Cli) => Command }>;
-}
+import type { CommandEntry } from "./command.ts";
 
 export const entries: readonly CommandEntry[] = [
   { name: "start", summary: "Run the Secret API and the proxy in one process", load: () => import("./start.ts") },
@@ -50,5 +42,12 @@ export const entries: readonly CommandEntry[] = [
   { name: "restore", summary: "Put a backup in the place of the SQLite store", load: () => import("./restore.ts") },
   { name: "config", summary: "Check and show the configuration", load: () => import("./config.ts") },
   { name: "ca", summary: "Print the CA's certificate; share the CA between proxies", load: () => import("./ca.ts") },
-  { name: "completion", summary: "Print completion for a shell", load: () => import("./completion.ts") },
+  {
+    name: "completion",
+    summary: "Print completion for a shell",
+    load: async () => {
+      const { define } = await import("./completion.ts");
+      return { define: (cli) => define(cli, entries) };
+    },
+  },
 ];

@@ -2,13 +2,13 @@
 // themselves.
 
 import { Argument, type Command } from "commander";
-import { type Cli, newCommand } from "./command.ts";
-import { entries } from "./commands.ts";
+import { type Cli, type CommandEntry, newCommand } from "./command.ts";
 
 const shells = ["bash", "zsh", "fish"] as const;
 type Shell = (typeof shells)[number];
 
-export function define(cli: Cli): Command {
+/** `entries`: every command of keyswap. */
+export function define(cli: Cli, entries: readonly CommandEntry[]): Command {
   return newCommand(cli, "completion", "Print a script that completes keyswap's commands and options in a shell", [
     'eval "$(keyswap completion bash)"        # in ~/.bashrc',
     'eval "$(keyswap completion zsh)"         # in ~/.zshrc, after compinit',
@@ -16,7 +16,7 @@ export function define(cli: Cli): Command {
   ])
     .addArgument(new Argument("<shell>", "bash, zsh or fish").choices(shells))
     .action(async (shell: Shell) => {
-      const nodes = await readNodes(cli);
+      const nodes = await readNodes(cli, entries);
       cli.stdout.write(shell === "fish" ? fishScript(nodes) : bashScript(nodes, shell));
     });
 }
@@ -30,7 +30,7 @@ interface Node {
   readonly options: readonly { readonly name: string; readonly summary: string }[];
 }
 
-async function readNodes(cli: Cli): Promise<readonly Node[]> {
+async function readNodes(cli: Cli, entries: readonly CommandEntry[]): Promise<readonly Node[]> {
   const nodes: Node[] = [
     {
       path: "",
