@@ -4,6 +4,7 @@
 import fc from "fast-check";
 import { planRequestBody } from "../../src/core/substitution/body-plan.ts";
 import { encodeValue, type ValueContext } from "../../src/core/substitution/encodings.ts";
+import { JsonNesting } from "../../src/core/substitution/json-nesting.ts";
 import { Scrubber } from "../../src/core/substitution/scrubber.ts";
 import type { Spelling } from "../../src/core/substitution/spelling.ts";
 import { grant, placeholder, request, run, scopeFor } from "../core/substitution/requests.ts";
@@ -85,7 +86,7 @@ function check({ syntax, values: [valueA, valueB], length, body: text, cuts }: C
     [A, B, ELSEWHERE].find((one) => one.startsWith(key, "dtn_secret_".length)),
   )) {
     if (literal === undefined || literal === ELSEWHERE || altered) continue;
-    const value = encodeValue(literal === A ? valueA : valueB, syntax.context);
+    const value = encodeValue(literal === A ? valueA : valueB, contextAt(syntax, body, start));
     const sniffedBinary = syntax.type === undefined && looksBinary(body.subarray(0, Math.min(512, start)));
     if (value === undefined || ((equalLength || sniffedBinary) && value.length !== end - start)) continue;
     everFound = true;
@@ -113,6 +114,14 @@ function check({ syntax, values: [valueA, valueB], length, body: text, cuts }: C
 function overlaps(a: Buffer, b: Buffer): boolean {
   const distinct = (value: Buffer) => new Set(value).size;
   return Math.min(distinct(a), distinct(b)) < 6 || a.includes(b.subarray(0, 3)) || b.includes(a.subarray(0, 3));
+}
+
+/** Noise may happen to be JSON in JSON. */
+function contextAt({ context, type }: Syntax, body: Buffer, start: number): ValueContext {
+  if (context !== "json" || type === "application/graphql") return context;
+  const nesting = new JsonNesting();
+  nesting.advance(body, 0, start);
+  return nesting.depth === 1 ? "json" : "json-in-json";
 }
 
 /** Between blanks, quotes or the body's ends. */

@@ -15,6 +15,7 @@ import { bodyCover, type DigestAlgorithm } from "./digests.ts";
 import type { ValueContext } from "./encodings.ts";
 import { FormLocator } from "./form-locator.ts";
 import { JsonLocator } from "./json-locator.ts";
+import { JsonNesting } from "./json-nesting.ts";
 import { isMessageType, type MessageCodec, MessageTransform } from "./messages.ts";
 import { MultipartTransform } from "./multipart.ts";
 import type { SubstitutionScope } from "./scope.ts";
@@ -117,7 +118,8 @@ function lengthsAreEqual(syntax: BodySyntax, scope: SubstitutionScope): boolean 
   if (syntax.kind === "binary") return true;
   const grants = [...scope.view.writable("body"), ...scope.view.writable("base64")];
   return grants.every((grant) => {
-    const contexts = syntax.kind === "text" ? [syntax.context] : PART_CONTEXTS;
+    const contexts =
+      syntax.kind !== "text" ? PART_CONTEXTS : syntax.parts === "json" ? JSON_CONTEXTS : [syntax.context];
     return contexts.every((context) => {
       const bytes = grant.bytes(context);
       return bytes === undefined || bytes.length === grant.literal.length;
@@ -126,7 +128,8 @@ function lengthsAreEqual(syntax: BodySyntax, scope: SubstitutionScope): boolean 
 }
 
 /** The contexts that parts of a multipart body may have. */
-const PART_CONTEXTS: readonly ValueContext[] = ["raw", "json", "form", "xml"];
+const PART_CONTEXTS: readonly ValueContext[] = ["raw", "json", "json-in-json", "form", "xml"];
+const JSON_CONTEXTS: readonly ValueContext[] = ["json", "json-in-json"];
 
 /** How messages with prefixes are read. */
 interface MessageReading {
@@ -172,6 +175,7 @@ function makeTransform(syntax: BodySyntax, scope: SubstitutionScope, options: Tr
     closed: options.closed,
     locator: options.field === undefined ? makeLocator(text?.parts, scope) : new FieldLocator(options.field),
     sniffer: text?.sniff === true ? new ByteSniffer() : undefined,
+    nesting: text?.parts === "json" && scope.view.needsJsonEscapes ? new JsonNesting() : undefined,
     boundaries: options.boundaries,
   };
   const transform = new TextTransform(rules, scope);

@@ -4,6 +4,7 @@ import type { BodyTransform, Emit } from "../message.ts";
 import type { NotSubstitutedReason } from "../reasons.ts";
 import type { CompiledGrant } from "./compiled-grant.ts";
 import type { ValueContext } from "./encodings.ts";
+import type { JsonNesting } from "./json-nesting.ts";
 import { BodyScanner, type BodySighting } from "./scanner.ts";
 import type { SubstitutionScope } from "./scope.ts";
 import type { Spelling } from "./spelling.ts";
@@ -32,6 +33,8 @@ export interface BodyRules {
   readonly closed?: NotSubstitutedReason | undefined;
   readonly locator?: Locator | undefined;
   readonly sniffer?: Sniffer | undefined;
+  /** Only of JSON: how many layers of strings a place is deep. */
+  readonly nesting?: JsonNesting | undefined;
   /** A value that contains any of these is not written: it would end a multipart part. */
   readonly boundaries?: readonly Buffer[] | undefined;
 }
@@ -101,6 +104,7 @@ export class TextTransform implements RequestTransform {
     if (to <= from) return;
     this.#rules.locator?.advance(window, from, to);
     this.#rules.sniffer?.advance(window, from, to);
+    this.#rules.nesting?.advance(window, from, to);
   }
 
   #write(found: BodySighting): Buffer | undefined {
@@ -116,10 +120,18 @@ export class TextTransform implements RequestTransform {
   }
 
   #bytes(grant: CompiledGrant, length: number): Buffer | NotSubstitutedReason {
-    const { context, equalLength, boundaries, sniffer } = this.#rules;
-    const bytes = grant.bytes(context);
+    const { equalLength, boundaries, sniffer } = this.#rules;
+    const bytes = this.#encoded(grant);
     if (bytes === undefined || boundaries?.some((boundary) => bytes.includes(boundary))) return "unwritable-value";
     if ((equalLength || sniffer?.binary === true) && bytes.length !== length) return "length-differs";
     return bytes;
+  }
+
+  #encoded(grant: CompiledGrant): Buffer | undefined {
+    const { context, nesting } = this.#rules;
+    const depth = nesting?.depth ?? 1;
+    if (depth === 1) return grant.bytes(context);
+    // Deeper than two layers a value is not written that scrubbing would not find there.
+    return depth === 2 || !grant.needsJsonEscapes ? grant.bytes("json-in-json") : undefined;
   }
 }

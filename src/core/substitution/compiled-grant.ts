@@ -50,6 +50,12 @@ export class CompiledGrant {
     return bytes;
   }
 
+  /** JSON has to escape something in the value. */
+  get needsJsonEscapes(): boolean {
+    const inJson = this.bytes("json");
+    return inJson !== undefined && !inJson.equals(this.grant.value.reveal());
+  }
+
   /** As `bytes`, one Latin-1 character per byte. */
   text(context: ValueContext): string | undefined {
     if (this.#texts.has(context)) return this.#texts.get(context);

@@ -11,6 +11,8 @@ export type ValueContext =
   | "query"
   | "form"
   | "json"
+  /** In a string of JSON text that is itself in a JSON string. */
+  | "json-in-json"
   | "xml"
   | "raw"
   | "ascii"
@@ -39,6 +41,10 @@ export function encodeValue(value: Buffer, context: ValueContext): Buffer | unde
       return percentEncode(value, FORM_SAFE, true);
     case "json":
       return encodeJson(value);
+    case "json-in-json": {
+      const inner = encodeJson(value);
+      return inner && encodeJson(inner);
+    }
     case "xml":
       return encodeXml(value);
     default: {

@@ -110,6 +110,7 @@ export class HostView {
   readonly scrubbed: readonly Grant[];
   readonly #allowed: ReadonlySet<CompiledGrant>;
   readonly #writable = new Map<Surface, readonly CompiledGrant[]>();
+  #needsJsonEscapes: boolean | undefined;
 
   constructor(index: GrantIndex, allowed: ReadonlySet<CompiledGrant>, retired: ReadonlySet<Grant>) {
     this.index = index;
@@ -121,6 +122,12 @@ export class HostView {
   /** Whether this grant's host list names this host. */
   allows(grant: CompiledGrant): boolean {
     return this.#allowed.has(grant);
+  }
+
+  /** Some value that may go into a body has to be escaped in JSON. */
+  get needsJsonEscapes(): boolean {
+    this.#needsJsonEscapes ??= this.writable("body").some((grant) => grant.needsJsonEscapes);
+    return this.#needsJsonEscapes;
   }
 
   /** The grants whose values may go to this host on this surface. */

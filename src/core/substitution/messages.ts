@@ -62,7 +62,6 @@ type Mode =
   | "unread";
 
 export class MessageTransform implements BodyTransform {
-  changed = false;
   readonly #options: MessageOptions;
   readonly #prefix = Buffer.alloc(prefixBytes);
   #prefixLength = 0;
@@ -79,9 +78,15 @@ export class MessageTransform implements BodyTransform {
   #waitsFor: "push" | "end" | undefined;
   #rest: Buffer = nothing;
   #isBroken = false;
+  #changed = false;
 
   constructor(options: MessageOptions) {
     this.#options = options;
+  }
+
+  /** Also of a message that never ends: it may be cut off, or no message at all. */
+  get changed(): boolean {
+    return this.#changed || (this.#mode === "flowing" && this.#rewrite?.changed === true);
   }
 
   push(chunk: Buffer, emit: Emit): string | undefined {
@@ -195,7 +200,7 @@ export class MessageTransform implements BodyTransform {
     this.#waitsFor = key === undefined ? undefined : "end";
     if (key !== undefined) return key;
     if (isCoded) this.#encode(emit);
-    else if (rewrite.changed === true) this.changed = true;
+    else if (rewrite.changed === true) this.#changed = true;
     this.#next();
     return undefined;
   }
@@ -208,7 +213,7 @@ export class MessageTransform implements BodyTransform {
       this.#emitMessage(this.#gathered[0] ?? nothing, emit);
       return;
     }
-    this.changed = true;
+    this.#changed = true;
     this.#emitMessage(codec.encode(coding, rewritten), emit);
   }
 

@@ -65,6 +65,20 @@ function scrub(body: Buffer, cuts: readonly number[] = [], faults: string[] = []
   return run(scrubbing(faults), body, cuts);
 }
 
+describe("a request of messages", () => {
+  it("is changed also where its message never ends, or is none", () => {
+    const own = placeholderOf("b", 40);
+    const scope = scopeFor([grant("A", "e".repeat(40), { placeholder: own })]);
+    const head = request("/", ["Content-Type", "application/grpc"]);
+    for (const body of [prefixed(Buffer.from(own), 0).fill(1, 1, 2), Buffer.from(own)]) {
+      const plan = planRequestBody(head, body.length, scope, { bufferBytes: 1000, codec });
+      if (plan.kind === "untouched") throw new Error("untouched");
+      expect(runRequest(plan.transform, body, scope).includes("e".repeat(40))).toBe(true);
+      expect(plan.transform.changed).toBe(true);
+    }
+  });
+});
+
 describe("scrubbing messages", () => {
   it("scrubs compressed and other messages, lengths within kept, and codes anew only what it changed", () => {
     const clean = frame("nothing to see here ".repeat(20), true);
