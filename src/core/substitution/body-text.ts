@@ -4,7 +4,6 @@ import type { BodyTransform, Emit } from "../message.ts";
 import type { NotSubstitutedReason } from "../reasons.ts";
 import type { CompiledGrant } from "./compiled-grant.ts";
 import type { ValueContext } from "./encodings.ts";
-import type { JsonNesting } from "./json-nesting.ts";
 import { BodyScanner, type BodySighting } from "./scanner.ts";
 import type { SubstitutionScope } from "./scope.ts";
 import type { Spelling } from "./spelling.ts";
@@ -24,6 +23,11 @@ export interface Sniffer extends Follower {
   readonly binary: boolean;
 }
 
+/** Knows how many layers of JSON strings the position that was reached is deep; 1: not within another one's text. */
+export interface Nesting extends Follower {
+  readonly depth: number;
+}
+
 export interface BodyRules {
   readonly spelling: Spelling;
   readonly context: ValueContext;
@@ -33,8 +37,8 @@ export interface BodyRules {
   readonly closed?: NotSubstitutedReason | undefined;
   readonly locator?: Locator | undefined;
   readonly sniffer?: Sniffer | undefined;
-  /** Only of JSON: how many layers of strings a place is deep. */
-  readonly nesting?: JsonNesting | undefined;
+  /** Only of JSON. */
+  readonly nesting?: Nesting | undefined;
   /** A value that contains any of these is not written: it would end a multipart part. */
   readonly boundaries?: readonly Buffer[] | undefined;
 }

@@ -5,7 +5,7 @@
 // A string counts as JSON text where all of it up to the place is the beginning of an object or an array; anything else is
 // a string that only looks like it. The body itself is read leniently, as it comes.
 
-import type { Follower } from "./body-text.ts";
+import type { Nesting } from "./body-text.ts";
 
 /** Deeper than this a string is not taken for JSON text. */
 const MAX_DEPTH = 64;
@@ -26,7 +26,7 @@ const SHORT_ESCAPES: ReadonlyMap<number, number> = new Map(
   [..."bfnrt"].map((char, at) => [codeOf(char), codeOf("\b\f\n\r\t"[at]!)]),
 );
 
-export class JsonNesting implements Follower {
+export class JsonNesting implements Nesting {
   #string: StringReader | undefined;
 
   /** 1: in a string of the body itself, or in none. 2: in a string of JSON text that such a string holds; and so on. */
