@@ -104,8 +104,9 @@ export class Connection {
   }
 }
 
-async function throughProxy(socket: Socket, target: Target): Promise<void> {
-  const authority = `${hostName}:${target.originPort}`;
+/** Asks for a way to the origin by this name. */
+export async function throughProxy(socket: Socket, target: Target, host = hostName): Promise<void> {
+  const authority = `${host}:${target.originPort}`;
   socket.write(
     `CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\nProxy-Authorization: ${target.proxyAuthorization}\r\n\r\n`,
   );
