@@ -12,7 +12,7 @@ import { type FuzzTarget, waitable } from "./target.ts";
 
 const host = "api.good.test";
 const bufferBytes = 16 * 1024;
-const values = ["e".repeat(20) + "qual-length-0123456789abc", 'sp/e"ci\\al+&<é> 100%', "short-12"];
+const values = [`${"e".repeat(20)}qual-length-0123456789abc`, 'sp/e"ci\\al+&<é> 100%', "short-12"];
 
 const types: readonly (readonly [string, ValueContext])[] = [
   ["application/json", "json"],

@@ -34,7 +34,7 @@ const syntaxes: readonly Syntax[] = [
   { type: "text/plain; charset=iso-8859-15", spelling: "plain", context: "ascii" },
   { type: undefined, spelling: "plain", context: "raw" },
   { type: "application/octet-stream", spelling: "plain", context: "raw", binary: true },
-  { type: "application/grpc", spelling: "plain", context: "raw", binary: true },
+  { type: "application/x-protobuf", spelling: "plain", context: "raw", binary: true },
 ];
 
 /** Values that every context takes, values that need escapes, bytes that are no text. */
