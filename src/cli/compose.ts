@@ -2,6 +2,7 @@
 //
 //   start   lock ─► CA, keys ─► API (worker thread) ─► proxy-part.ts ─► admin ─► run.json
 //   proxy           CA, key ──────────────────────────► proxy-part.ts ─► admin
+//                   with --workers: workers.ts, a proxy-part.ts in each of its processes
 //   api     lock ─► keys ─► API (api-service.ts) ──────────────────────► admin ─► run.json
 //
 // Invariants: parts close in reverse order, so the API outlives the proxy's drain and the audit is flushed after it;
@@ -12,22 +13,18 @@ import { type Config, variableName } from "../config/settings.ts";
 import type { AuditEvent } from "../core/audit.ts";
 import { AdminServer, type Readiness } from "../telemetry/admin-server.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import type { Metrics, MetricsText } from "../telemetry/metrics.ts";
+import type { MetricsText } from "../telemetry/metrics.ts";
 import { formatAddress, parseAddress, reachable } from "./address.ts";
 import { apiOptionsFor } from "./api-options.ts";
 import { CliError } from "./command.ts";
 import { DataFolder, type RunRecord } from "./data-folder.ts";
 import { lockDataFolder } from "./data-lock.ts";
-import { type Assembly, assembled, type Service } from "./service.ts";
+import { makeMetrics } from "./make-metrics.ts";
+import type { ProxyPart, ProxyPartOptions } from "./proxy-part.ts";
+import { type Assembly, assembled, newAssembly, type Service } from "./service.ts";
 import { startStep } from "./start-failure.ts";
-import { readVersion } from "./version.ts";
 
 const never = new Promise<never>(() => {});
-
-function newAssembly(): Assembly & AsyncDisposable {
-  const stack = new AsyncDisposableStack();
-  return { stack, drain: { graceMs: 0 }, listening: [], [Symbol.asyncDispose]: () => stack.disposeAsync() };
-}
 
 export interface StartOptions {
   readonly shared: boolean;
@@ -49,23 +46,22 @@ export async function composeStart(config: Config, logger: Logger, options: Star
   const starting = startApiThread({ service: apiOptions, logLevel: config.logLevel });
   starting.catch(() => {});
   assembly.stack.defer(async () => (await starting.catch(() => undefined))?.close());
-  const { openCertificateAuthority, openProxyPart } = await import("./proxy-part.ts");
+  const { openCertificateAuthority } = await import("./proxy-part.ts");
   const ca = await openCertificateAuthority(config);
-  const metrics = await makeMetrics(config);
   const api = await starting;
   assembly.listening.push(parseAddress(new URL(api.url).host));
-  const proxy = await openProxyPart(assembly, {
+  const proxy = await openProxy(assembly, options.shared, {
     config,
     logger,
     ca,
     apiUrl: localUrl(api.url),
     proxyKey: apiOptions.proxyKey,
-    metrics,
     observe: options.observe,
   });
   const proxyAddress = formatAddress(reachable(parseAddress(proxy.addresses.proxy)));
   api.setProxyUrl(config.proxyUrl ?? `http://${proxyAddress}`);
-  const admin = await openAdmin(assembly, config, proxy.readiness, metrics);
+  const admin = await openAdmin(assembly, config, proxy.readiness, proxy.metrics);
+  proxy.announce?.();
   if (options.shared) publish(assembly, folder, { pid: process.pid, api: localUrl(api.url), proxy: proxyAddress });
   return assembled(
     assembly,
@@ -86,12 +82,12 @@ export async function composeProxy(config: Config, logger: Logger): Promise<Serv
     });
   }
   await using assembly = newAssembly();
-  const { openCertificateAuthority, openProxyPart } = await import("./proxy-part.ts");
+  const { openCertificateAuthority } = await import("./proxy-part.ts");
   const ca = await openCertificateAuthority(config);
-  const metrics = await makeMetrics(config);
   const key = proxyKey.reveal().toString("utf8");
-  const proxy = await openProxyPart(assembly, { config, logger, ca, apiUrl, proxyKey: key, metrics });
-  const admin = await openAdmin(assembly, config, proxy.readiness, metrics);
+  const proxy = await openProxy(assembly, true, { config, logger, ca, apiUrl, proxyKey: key });
+  const admin = await openAdmin(assembly, config, proxy.readiness, proxy.metrics);
+  proxy.announce?.();
   return assembled(assembly, { ...proxy.addresses, ...admin, ca: ca.certificatePath }, never, proxy.prepareReload);
 }
 
@@ -132,11 +128,10 @@ async function openAdmin(
   return { admin: formatAddress(admin.address) };
 }
 
-/** Without an admin port nobody can scrape, and loading the library would only cost time. */
-async function makeMetrics({ adminListen }: Config): Promise<Metrics | undefined> {
-  if (adminListen === undefined) return undefined;
-  const { Metrics } = await import("../telemetry/metrics.ts");
-  return new Metrics(readVersion());
+/** In this process, or in several of its own. */
+async function openProxy(assembly: Assembly, isService: boolean, options: ProxyPartOptions): Promise<ProxyPart> {
+  if (isService && options.config.workers > 1) return (await import("./workers.ts")).openWorkers(assembly, options);
+  return (await import("./proxy-part.ts")).openProxyPart(assembly, options);
 }
 
 /** Lets other commands find this service. Withdrawn first of all when it closes. */

@@ -10,14 +10,16 @@ import { SecretApiClient } from "../secrets/client.ts";
 import { GrantCache } from "../secrets/grant-cache.ts";
 import { Heartbeat } from "../secrets/heartbeat.ts";
 import type { Readiness } from "../telemetry/admin-server.ts";
-import { type AuditLog, openAuditLog } from "../telemetry/audit-log.ts";
+import { AuditLog, openAuditLog } from "../telemetry/audit-log.ts";
+import { AuditForwarder } from "../telemetry/audit-relay.ts";
 import { EventReporter } from "../telemetry/event-reporter.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import type { Metrics } from "../telemetry/metrics.ts";
+import type { Metrics, MetricsText } from "../telemetry/metrics.ts";
 import { CertificateAuthority } from "../tls/authority.ts";
 import { LeafCache } from "../tls/leaf-cache.ts";
 import { formatAddress, parseAddress } from "./address.ts";
 import { makeIngredients, reopenCertificateAuthority } from "./ingredients.ts";
+import { makeMetrics } from "./make-metrics.ts";
 import { judgeReadiness, lastHeardAt } from "./readiness.ts";
 import { readSecretApiCa } from "./secret-api-ca.ts";
 import type { Assembly, PrepareReload } from "./service.ts";
@@ -30,8 +32,10 @@ export interface ProxyPartOptions {
   /** With `/api`. */
   readonly apiUrl: string;
   readonly proxyKey: string;
-  /** Absent where nobody can scrape. */
-  readonly metrics: Metrics | undefined;
+  /** Of several proxies on one machine. */
+  readonly name?: string;
+  /** Where audit batches go if this process does not write them itself. */
+  readonly forwardAudit?: (bytes: Buffer) => Promise<void>;
   readonly observe?: ((event: AuditEvent) => void) | undefined;
 }
 
@@ -41,6 +45,10 @@ export interface ProxyPart {
   readonly readiness: () => Promise<Readiness>;
   /** Makes all that a new configuration needs; throws CliError where that fails. What it answers puts it into force. */
   readonly prepareReload: PrepareReload;
+  /** Undefined where nobody can scrape. */
+  readonly metrics: MetricsText | undefined;
+  /** To be called when further listeners have joined the assembly's. */
+  readonly announce?: () => void;
 }
 
 const clock = Date.now;
@@ -53,9 +61,15 @@ export function openCertificateAuthority({ certsDir }: Config): Promise<Certific
   return startStep(`the CA in ${certsDir}`, variableName("certsDir"), () => CertificateAuthority.open(certsDir, clock));
 }
 
+/** One that runs in this process. */
+export interface LocalProxyPart extends ProxyPart {
+  readonly metrics: Metrics | undefined;
+}
+
 /** Resolves when the proxy listens. Throws CliError; what it opened is in the assembly's stack. */
-export async function openProxyPart(assembly: Assembly, options: ProxyPartOptions): Promise<ProxyPart> {
-  const { config, logger, ca, apiUrl, proxyKey, metrics } = options;
+export async function openProxyPart(assembly: Assembly, options: ProxyPartOptions): Promise<LocalProxyPart> {
+  const { config, logger, ca, apiUrl, proxyKey } = options;
+  const metrics = await makeMetrics(config);
   const { stack, drain, listening } = assembly;
   const client = await startStep("the Secret API's client", variableName("secretApiUrl"), () => {
     const extraCa = readSecretApiCa(config);
@@ -71,7 +85,7 @@ export async function openProxyPart(assembly: Assembly, options: ProxyPartOption
     return grants.close();
   });
   grants.start();
-  const audit = await openAudit(config, logger);
+  const audit = await openAudit(options);
   stack.defer(() => audit.close());
   const sink = config.report ? reportedToo(assembly, audit, client, logger) : audit;
   let ingredients = await makeIngredients(config, { ca, listening, metrics });
@@ -79,7 +93,7 @@ export async function openProxyPart(assembly: Assembly, options: ProxyPartOption
     client,
     cache: grants,
     id: randomUUID(),
-    name: hostname(),
+    name: options.name === undefined ? hostname() : `${hostname()}/${options.name}`,
     caFingerprint: () => ingredients.ca.fingerprint,
     clock,
   });
@@ -139,7 +153,7 @@ export async function openProxyPart(assembly: Assembly, options: ProxyPartOption
       return isNewCa ? ["the CA"] : [];
     };
   };
-  return { addresses: { ...addresses, ...dns }, readiness, prepareReload };
+  return { addresses: { ...addresses, ...dns }, readiness, prepareReload, metrics };
 }
 
 function listen(server: ProxyServer, config: Config): Promise<ProxyAddresses> {
@@ -195,8 +209,11 @@ function reportedToo({ stack }: Assembly, audit: AuditLog, client: SecretApiClie
   };
 }
 
-function openAudit({ audit: target }: Config, logger: Logger): Promise<AuditLog> {
+function openAudit({ config: { audit: target }, logger, forwardAudit }: ProxyPartOptions): Promise<AuditLog> {
   const report = (message: string, error?: unknown) => logger.error(error === undefined ? {} : { err: error }, message);
+  if (forwardAudit !== undefined && target.kind !== "off") {
+    return Promise.resolve(new AuditLog(new AuditForwarder(forwardAudit), { clock, report }));
+  }
   const where = target.kind === "file" ? `the audit log ${target.path}` : "the audit log";
   return startStep(where, variableName("audit"), () => openAuditLog({ target, clock, report }));
 }

@@ -1,6 +1,5 @@
 // Runs a service until a signal: ready line, drain, exit code. SIGHUP reads the configuration again.
 
-import { setFlagsFromString } from "node:v8";
 import type { EffectiveConfig } from "../config/load.ts";
 import type { Config } from "../config/settings.ts";
 import { createLogging, type Logger } from "../telemetry/logger.ts";
@@ -9,6 +8,7 @@ import { harden } from "./hardening.ts";
 import { Reloader } from "./reload.ts";
 import type { Service, ServiceAddresses } from "./service.ts";
 import { readVersion } from "./version.ts";
+import { boundYoungGeneration } from "./young-generation.ts";
 
 /** Resolves with the exit code once everything is closed. Throws what `compose` throws. */
 export async function serve(
@@ -56,15 +56,6 @@ export async function serve(
     process.off("SIGHUP", reload);
     await logging.flush();
   }
-}
-
-/**
- * Each piece of a body that was relayed is garbage outside of V8's heap, which only a collection of the young generation
- * frees, and that one runs the later the larger its space has grown: at its usual 16 MiB up to 80 MiB of pieces wait for it
- * under bulk traffic. This keeps it at its first size (launch.ts). Measured: no difference in CPU, 60 MiB less at the peak.
- */
-function boundYoungGeneration(): void {
-  setFlagsFromString("--semi-space-growth-factor=1");
 }
 
 const STOP_SIGNALS = ["SIGTERM", "SIGINT"] as const;

@@ -37,6 +37,11 @@ export interface Assembly {
   readonly listening: { readonly host: string; readonly port: number }[];
 }
 
+export function newAssembly(): Assembly & AsyncDisposable {
+  const stack = new AsyncDisposableStack();
+  return { stack, drain: { graceMs: 0 }, listening: [], [Symbol.asyncDispose]: () => stack.disposeAsync() };
+}
+
 /** The service made of an assembly in which everything is open. */
 export function assembled(
   assembly: Assembly,

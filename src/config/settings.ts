@@ -382,6 +382,13 @@ export const settings = {
     part: "proxy",
     reloads: true,
   },
+  workers: {
+    schema: values.workers,
+    description: "Proxy processes on the same ports; `auto`: one for each core.",
+    example: "auto",
+    fallback: "1",
+    part: "proxy",
+  },
   drainMs: {
     schema: values.integer(0, 3_600_000),
     description: "How long running exchanges and tunnels may go on after SIGTERM, in milliseconds.",

@@ -1,6 +1,7 @@
 // Schemas of single values: text (or, from a file, a list or a number) in, checked and typed out. Issue messages show
 // what was given only where `quote` is used, so never in the schemas of keys, tokens and URLs that may hold a password.
 
+import { availableParallelism } from "node:os";
 import { z } from "zod";
 import { type Cidr, formatIp, parseCidr, parseIp } from "../core/authority/ip.ts";
 import { type HostPattern, parseHostPattern } from "../core/authority/pattern.ts";
@@ -93,6 +94,13 @@ export function integer(min: number, max: number) {
     })
     .pipe(z.number().int({ error: message }).min(min, { error: message }).max(max, { error: message }));
 }
+
+const MAX_WORKERS = 256;
+
+/** How many processes; `auto`: one for each core that this process may use. */
+export const workers = z.union([z.literal("auto").transform(() => availableParallelism()), integer(1, MAX_WORKERS)], {
+  error: `must be auto or a whole number from 1 to ${MAX_WORKERS}`,
+});
 
 export function choice<const T extends string>(...words: readonly T[]) {
   return z.enum(words, { error: `must be ${words.slice(0, -1).join(", ")} or ${words.at(-1)}` });

@@ -31,6 +31,8 @@ export interface Http1ClientOwner {
 
 /** How long a connection that is to be closed goes on reading, so that a reset does not overtake the answer. */
 const lingerMs = 2_000;
+/** How long an idle connection is kept when the proxy drains. */
+const drainIdleMs = 500;
 
 export class Http1Client implements Downstream, MessageHandler<RequestHead>, Timed {
   readonly protocol = "http/1.1";
@@ -82,11 +84,16 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
     return this.#exchange === undefined;
   }
 
-  /** The proxy drains: close as soon as nothing runs. */
+  /**
+   * The proxy drains: close as soon as nothing runs. A client that is between two requests may be sending the next one now: it gets
+   * a while in which a request is still answered, with the word that the connection ends.
+   */
   drain(): void {
     this.#exchange?.onDrain();
-    if (this.idle && this.#reader.idle) this.#writer.end();
-    else this.#close = true;
+    this.#close = true;
+    if (this.idle && this.#reader.idle && !this.#lingering) {
+      this.deadlineAt = Math.min(this.deadlineAt, this.#services.clock() + drainIdleMs);
+    }
   }
 
   destroy(): void {
@@ -98,7 +105,9 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
     if (this.#isStalled) this.#socket.destroy();
     else if (this.#awaitsBody && !this.#isPaused) exchange?.onRequestStalled();
     else if (exchange !== undefined) exchange.onTimeout();
-    else if (this.#lingering || this.#reader.idle) this.#socket.destroy();
+    else if (this.#lingering) this.#socket.destroy();
+    else if (this.#reader.idle && this.#services.draining) this.#linger();
+    else if (this.#reader.idle) this.#socket.destroy();
     else this.#answerError("request-timeout", undefined);
   }
 

@@ -75,7 +75,8 @@ export class Services {
     this.logins = new Allowances(perMinute(limits.maxFailedLogins, parts.clock));
     this.minting = new Allowances(perMinute(limits.maxMints, parts.clock));
     this.held = new HeldBytes(limits.maxHeldBytes);
-    this.#idPrefix = `${parts.clock().toString(36)}-`;
+    // Several processes may write one log, and may have started within the same millisecond.
+    this.#idPrefix = `${parts.clock().toString(36)}${process.pid.toString(36)}-`;
   }
 
   get options(): ProxyOptions {

@@ -43,11 +43,17 @@ const CLOSE_MS = 3_000;
 
 /** Rejects with the system's error where the file cannot be opened. */
 export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> {
-  const { target, clock } = options;
-  if (target.kind === "off") return new AuditLog(undefined, options);
-  if (target.kind === "stderr") return new AuditLog(new AuditDescriptor(2), options);
-  const { maxBytes = DEFAULT_MAX_BYTES, keptFiles = DEFAULT_KEPT_FILES } = options;
-  return new AuditLog(await AuditFile.open({ path: target.path, maxBytes, keptFiles, clock }), options);
+  return new AuditLog(await openAuditWriter(options), options);
+}
+
+/** Undefined: nothing is written. Rejects with the system's error where the file cannot be opened. */
+export async function openAuditWriter(
+  options: Pick<AuditLogOptions, "target" | "clock" | "maxBytes" | "keptFiles">,
+): Promise<AuditWriter | undefined> {
+  const { target, clock, maxBytes = DEFAULT_MAX_BYTES, keptFiles = DEFAULT_KEPT_FILES } = options;
+  if (target.kind === "off") return undefined;
+  if (target.kind === "stderr") return new AuditDescriptor(2);
+  return AuditFile.open({ path: target.path, maxBytes, keptFiles, clock });
 }
 
 export class AuditLog implements AuditSink {

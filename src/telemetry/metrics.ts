@@ -167,6 +167,12 @@ export class Metrics implements MetricsText {
     this.#count("keyswap_audit_dropped_total", "Audit events that could not be written.", auditDropped);
   }
 
+  /** Of a control process with workers. Call it once. */
+  watchWorkers(running: () => number, restarts: () => number): void {
+    this.#gauge("keyswap_workers", "Worker processes that run.", "sum", running);
+    this.#count("keyswap_worker_restarts_total", "Workers that took the place of one that ended.", restarts);
+  }
+
   get contentType(): string {
     return this.#registry.contentType;
   }

@@ -79,12 +79,20 @@ export interface LoadOptions {
   /** `host:port` to which clients speak. */
   readonly proxy: string;
   readonly connections?: number;
+  /** HTTP/1.1 otherwise. */
+  readonly http2?: boolean;
 }
 
 /** Keeps requests going over keep-alive connections through a proxy; every answer is checked. */
-export function startLoad({ fleet, sandbox, proxy, connections = 8 }: LoadOptions): Load {
+export function startLoad({ fleet, sandbox, proxy, connections = 8, http2 = false }: LoadOptions): Load {
   const ca = readFileSync(join(fleet.bench.certsDir, "ca.pem"), "utf8");
-  const agent = new ProxyAgent({ uri: `http://${proxy}`, token: sandbox.credentials, requestTls: { ca }, connections });
+  const agent = new ProxyAgent({
+    uri: `http://${proxy}`,
+    token: sandbox.credentials,
+    requestTls: { ca },
+    connections,
+    allowH2: http2,
+  });
   const faults: string[] = [];
   let [right, next, isStopped] = [0, 0, false];
   const one = async (): Promise<void> => {

@@ -16,6 +16,10 @@ function watched(): Metrics {
     caNotAfter: () => new Date(2_000_000_000_000),
     auditDropped: () => 1,
   });
+  metrics.watchWorkers(
+    () => 2,
+    () => 3,
+  );
   return metrics;
 }
 

@@ -1,0 +1,116 @@
+// One worker process, as the control process holds it.
+
+import type { Worker } from "node:cluster";
+import { CliError } from "./command.ts";
+import type { ProxyPart } from "./proxy-part.ts";
+import { toCliError } from "./start-failure.ts";
+import type { FromWorker, Question, SentConfig, ToWorker } from "./worker-messages.ts";
+
+type Begin = Extract<ToWorker, { readonly type: "begin" }>;
+
+/** A worker that does not answer is not waited for any longer. */
+const ANSWER_MS = 5_000;
+/** For what comes after the drain: the last audit events, the last word. */
+const CLOSE_MS = 6_000;
+
+export class WorkerProcess {
+  readonly pid: number | undefined;
+  /** Resolves with its addresses; rejects with CliError where it could not start. */
+  readonly ready: Promise<ProxyPart["addresses"]>;
+  /** Never rejects. */
+  readonly ended: Promise<{ readonly code: number | null; readonly signal: string | null }>;
+  /** As it last told them. */
+  metrics: unknown;
+  readonly #worker: Worker;
+  readonly #questions = new Map<number, PromiseWithResolvers<unknown>>();
+  #lastId = 0;
+
+  constructor(worker: Worker, begin: Begin, onAudit: (bytes: Buffer) => Promise<void>) {
+    this.#worker = worker;
+    this.pid = worker.process.pid;
+    const ready = Promise.withResolvers<ProxyPart["addresses"]>();
+    this.ready = ready.promise;
+    this.ready.catch(() => {});
+    worker.on("error", () => {});
+    worker.on("message", (message: FromWorker) => {
+      switch (message.type) {
+        case "ready":
+          ready.resolve(message.addresses);
+          break;
+        case "failed":
+          ready.reject(toCliError(message.failure));
+          break;
+        case "answer":
+          this.#settle(message.id)?.resolve(message.value);
+          break;
+        case "answer-failed":
+          this.#settle(message.id)?.reject(toCliError(message.failure));
+          break;
+        case "audit":
+          void onAudit(Buffer.from(message.bytes)).then(
+            () => this.send({ type: "audit-written", id: message.id, problem: undefined }),
+            (error: unknown) => {
+              const problem = error instanceof Error ? error.message : "unknown";
+              this.send({ type: "audit-written", id: message.id, problem });
+            },
+          );
+          break;
+        case "bye":
+          this.metrics = message.metrics;
+          break;
+        default:
+          message satisfies never;
+      }
+    });
+    this.ended = new Promise((done) => {
+      worker.once("exit", (code: number | null, signal: string | null) => {
+        ready.reject(new CliError(1, `a worker ended at its start (${signal ?? code})`));
+        for (const id of [...this.#questions.keys()]) this.#settle(id)?.reject(new CliError(1, "the worker ended"));
+        done({ code, signal });
+      });
+    });
+    this.send(begin);
+  }
+
+  send(message: ToWorker): void {
+    if (this.#worker.isConnected()) this.#worker.send(message, () => {});
+  }
+
+  /** Rejects with CliError, also where the answer does not come in time. */
+  ask(question: Question): Promise<unknown> {
+    return this.#ask((id) => this.send({ type: "ask", id, question }));
+  }
+
+  prepare(config: SentConfig): Promise<unknown> {
+    return this.#ask((id) => this.send({ type: "prepare", id, config }));
+  }
+
+  /** Drains, and is killed where it does not end. */
+  async close(graceMs: number): Promise<void> {
+    this.send({ type: "close", graceMs });
+    const timer = setTimeout(() => this.#worker.process.kill("SIGKILL"), graceMs + CLOSE_MS);
+    await this.ended;
+    clearTimeout(timer);
+  }
+
+  async #ask(send: (id: number) => void): Promise<unknown> {
+    this.#lastId += 1;
+    const id = this.#lastId;
+    const answer = Promise.withResolvers<unknown>();
+    this.#questions.set(id, answer);
+    const timer = setTimeout(() => this.#settle(id)?.reject(new CliError(1, "a worker does not answer")), ANSWER_MS);
+    if (this.#worker.isConnected()) send(id);
+    else this.#settle(id)?.reject(new CliError(1, "the worker ended"));
+    try {
+      return await answer.promise;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #settle(id: number): PromiseWithResolvers<unknown> | undefined {
+    const question = this.#questions.get(id);
+    this.#questions.delete(id);
+    return question;
+  }
+}

@@ -1,0 +1,174 @@
+// `--workers`: several proxy processes on the same ports, and this one that keeps them.
+//
+//   control process: Secret API, admin port, audit log, listening sockets ─► node:cluster ─► workers (worker.ts), a proxy each
+//
+// Connections are dealt out in turn. Each worker has caches, pools and minted leaves of its own; the CA is one. A worker that ends is
+// replaced, with growing pauses while that goes on, and its counts are kept.
+
+import cluster from "node:cluster";
+import { fileURLToPath } from "node:url";
+import { type Config, variableName } from "../config/settings.ts";
+import type { Readiness } from "../telemetry/admin-server.ts";
+import { openAuditWriter } from "../telemetry/audit-log.ts";
+import { AuditCollector } from "../telemetry/audit-relay.ts";
+import { JoinedMetrics } from "../telemetry/joined-metrics.ts";
+import { Metrics, type MetricsJson } from "../telemetry/metrics.ts";
+import type { ProxyPart, ProxyPartOptions } from "./proxy-part.ts";
+import type { Assembly, PrepareReload } from "./service.ts";
+import { startStep } from "./start-failure.ts";
+import { readVersion } from "./version.ts";
+import { encodeConfig } from "./worker-messages.ts";
+import { WorkerProcess } from "./worker-process.ts";
+
+const FIRST_PAUSE_MS = 200;
+const MAX_PAUSE_MS = 10_000;
+/** A worker that lived for so long has not failed at its start. */
+const SETTLED_MS = 30_000;
+
+/** As `openProxyPart`, with `config.workers` processes. Throws CliError where any of them cannot start. */
+export async function openWorkers(assembly: Assembly, options: ProxyPartOptions): Promise<ProxyPart> {
+  const { config, logger } = options;
+  const target = config.audit;
+  const writer = await startStep("the audit log", variableName("audit"), () =>
+    openAuditWriter({ target, clock: Date.now }),
+  );
+  const collector = writer === undefined ? undefined : new AuditCollector(writer);
+  if (collector !== undefined) assembly.stack.defer(() => collector.close());
+  const workers = new Workers(assembly, options, collector);
+  assembly.stack.defer(() => workers.close(assembly.drain.graceMs));
+  const addresses = await workers.start();
+  logger.info({ workers: config.workers }, "workers ready");
+  return {
+    addresses,
+    metrics: workers.metrics,
+    readiness: () => workers.judgeReadiness(),
+    prepareReload: (next) => workers.prepareReload(next),
+    announce: () => workers.announce(),
+  };
+}
+
+class Workers {
+  readonly metrics: JoinedMetrics | undefined;
+  readonly #assembly: Assembly;
+  readonly #options: ProxyPartOptions;
+  readonly #collector: AuditCollector | undefined;
+  readonly #running = new Map<number, WorkerProcess>();
+  readonly #failures = new Map<number, number>();
+  readonly #pauses = new Map<number, NodeJS.Timeout>();
+  #config: Config;
+  #isClosing = false;
+
+  constructor(assembly: Assembly, options: ProxyPartOptions, collector: AuditCollector | undefined) {
+    this.#assembly = assembly;
+    this.#options = options;
+    this.#collector = collector;
+    this.#config = options.config;
+    if (options.config.adminListen !== undefined) {
+      const own = new Metrics(readVersion());
+      own.watchWorkers(
+        () => this.#running.size,
+        () => this.#restarts,
+      );
+      this.metrics = new JoinedMetrics(own, () => this.#collectMetrics());
+    }
+    // Under the name it has here: `.ts` in a clone, `.js` in the package.
+    const exec = fileURLToPath(import.meta.url.replace(/workers(\.[jt]s)$/, "worker$1"));
+    cluster.setupPrimary({ exec, args: [], serialization: "advanced" });
+  }
+
+  #restarts = 0;
+
+  async start(): Promise<ProxyPart["addresses"]> {
+    const indices = Array.from({ length: this.#config.workers }, (_, at) => at + 1);
+    const started = await Promise.all(indices.map((index) => this.#spawn(index).ready));
+    // All share the control process's sockets.
+    return started[0]!;
+  }
+
+  async close(graceMs: number): Promise<void> {
+    this.#isClosing = true;
+    for (const pause of this.#pauses.values()) clearTimeout(pause);
+    await Promise.all([...this.#running.values()].map((worker) => worker.close(graceMs)));
+  }
+
+  /** Workers refuse to reach these ports, too. */
+  announce(): void {
+    const addresses = [...this.#assembly.listening];
+    for (const worker of this.#running.values()) worker.send({ type: "listening", addresses });
+  }
+
+  /** Ready as soon as one worker is: that one can do the work. */
+  async judgeReadiness(): Promise<Readiness> {
+    if (this.#isClosing) return { ready: false, reason: "draining" };
+    const asked = await Promise.allSettled([...this.#running.values()].map((worker) => worker.ask("readiness")));
+    // The worker's own answer, which it made of a Readiness.
+    const answers = asked.flatMap((each) => (each.status === "fulfilled" ? [each.value as Readiness] : []));
+    return answers.find(({ ready }) => ready) ?? answers[0] ?? { ready: false, reason: "no worker runs" };
+  }
+
+  /** All workers prepare, then all take over; where one cannot, none does. */
+  readonly prepareReload: PrepareReload = async (next) => {
+    const sent = encodeConfig(next);
+    const workers = [...this.#running.values()];
+    await Promise.all(workers.map((worker) => worker.prepare(sent)));
+    return () => {
+      this.#config = next;
+      for (const worker of workers) {
+        worker.ask("apply").catch((error: unknown) => {
+          // It has prepared, so it has ended or hangs: its successor begins with the new configuration.
+          this.#options.logger.warn({ err: error, pid: worker.pid }, "a worker did not reload");
+        });
+      }
+      return [];
+    };
+  };
+
+  #spawn(index: number): WorkerProcess {
+    const { apiUrl, proxyKey, logger } = this.#options;
+    const begin = {
+      type: "begin",
+      index,
+      config: encodeConfig(this.#config),
+      apiUrl,
+      proxyKey,
+      listening: [...this.#assembly.listening],
+    } as const;
+    const collector = this.#collector;
+    const worker = new WorkerProcess(cluster.fork(), begin, async (bytes) => collector?.write(bytes));
+    const startedAt = performance.now();
+    this.#running.set(index, worker);
+    void worker.ended.then(async ({ code, signal }) => {
+      this.#running.delete(index);
+      if (worker.metrics !== undefined) await this.metrics?.retire(worker.metrics as MetricsJson); // a worker's own
+      if (this.#isClosing) return;
+      const failures = performance.now() - startedAt >= SETTLED_MS ? 1 : (this.#failures.get(index) ?? 0) + 1;
+      this.#failures.set(index, failures);
+      const pauseMs = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(failures - 1, 20));
+      logger.error(
+        { worker: index, pid: worker.pid, code, signal, pauseMs },
+        "a worker ended; another takes its place",
+      );
+      this.#pauses.set(
+        index,
+        setTimeout(() => {
+          if (this.#isClosing) return;
+          this.#restarts += 1;
+          this.#spawn(index);
+        }, pauseMs),
+      );
+    });
+    return worker;
+  }
+
+  async #collectMetrics(): Promise<readonly MetricsJson[]> {
+    const workers = [...this.#running.values()];
+    const asked = await Promise.allSettled(workers.map((worker) => worker.ask("metrics")));
+    return asked.flatMap((each, at) => {
+      const worker = workers[at];
+      if (each.status !== "fulfilled" || worker === undefined) return [];
+      // Kept for the case that it ends without a word.
+      worker.metrics = each.value;
+      return [each.value as MetricsJson]; // a worker's own
+    });
+  }
+}
