@@ -80,6 +80,9 @@ const defaultRules: DeploymentRules = {
   plainHttpHosts: [],
   bufferBytes: 1_048_576,
 };
+/** Routes whose writes change what a sandbox may use. */
+const heardByProxies = /^\/api\/(secret|sandbox)\b/;
+
 /** The longest legal create: a value of 64 KiB, every byte escaped as \u00XX. */
 const BODY_LIMIT = 512 * 1024;
 const silent: FastifyBaseLogger = {
@@ -146,7 +149,8 @@ export async function createSecretApi(options: SecretApiOptions): Promise<Secret
 
   // A write is answered after the proxies on this replica's streams were told: what its caller does next meets it in force.
   app.addHook("onSend", async (request, reply) => {
-    if (request.method !== "GET" && reply.statusCode < 300) await hub.tellStreams();
+    const isHeard = request.method !== "GET" && heardByProxies.test(request.routeOptions.url ?? "");
+    if (isHeard && reply.statusCode < 300) await hub.tellStreams();
   });
   app.addHook("preClose", async () => {
     streams.close();
