@@ -6,6 +6,8 @@ import type { AddressInfo } from "node:net";
 import httpProxy from "http-proxy";
 import { hostName, type ProxySetup } from "./scenario.ts";
 
+// Whoever started it is gone.
+process.once("disconnect", () => process.exit());
 process.once("message", ({ cert, key, ca, port, placeholder, secret }: ProxySetup) => {
   const agent = new Agent({ keepAlive: true, ca, servername: hostName, maxFreeSockets: 256 });
   const proxy = httpProxy.createProxyServer({ target: `https://127.0.0.1:${port}`, agent, secure: true });

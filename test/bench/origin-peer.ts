@@ -7,6 +7,8 @@ import { downloadBytes, type OriginSetup, secretValue } from "./scenario.ts";
 
 const block = Buffer.alloc(64 * 1024, '{"line":"a line of text as answers have them","n":12345},');
 
+// Whoever started it is gone.
+process.once("disconnect", () => process.exit());
 process.once("message", ({ cert, key }: OriginSetup) => {
   const server = createServer({ cert, key, noDelay: true }, (request, response) => {
     const header = isReal(request.headers.authorization ?? "");

@@ -46,7 +46,13 @@ export async function startPeers(): Promise<Peers> {
   const bench = makeWorkbench({ KEYSWAP_ALLOW_PRIVATE: "127.0.0.0/8" });
   const caFile = join(bench.env.HOME!, "origin-ca.pem");
   writeFileSync(caFile, pki.caPem);
+  let isStopped = false;
   const keyswap = await bench.start(["start"], { env: { KEYSWAP_UPSTREAM_CA: caFile } });
+  // A run that is cut short leaves nothing behind; the other two see that their channel closes.
+  process.once("exit", () => {
+    if (!isStopped) process.kill(keyswap.pid);
+  });
+  process.once("SIGTERM", () => process.exit(143));
   const apiKey = readFileSync(join(bench.dataDir, "api-key"), "utf8").trim();
   const post = async (path: string, body: object): Promise<unknown> => {
     const answer = await fetch(`${keyswap.ready.api}${path}`, {
@@ -92,6 +98,7 @@ export async function startPeers(): Promise<Peers> {
       origin.child.kill();
       reference.child.kill();
       await keyswap.stop();
+      isStopped = true;
       await bench[Symbol.asyncDispose]();
     },
   };
