@@ -63,12 +63,14 @@ export class World {
   readonly trap: { readonly port: number; connections: number };
   readonly #servers: { close(): unknown }[];
   readonly #env: Readonly<Record<string, string>>;
+  #api: RunningKeyswap | undefined;
   #made = 0;
 
   constructor(
     parts: Pick<World, "bench" | "keyswap" | "dns" | "pki" | "good" | "evil" | "trap">,
     servers: { close(): unknown }[],
     env: Readonly<Record<string, string>>,
+    api?: RunningKeyswap,
   ) {
     this.bench = parts.bench;
     this.keyswap = parts.keyswap;
@@ -79,6 +81,7 @@ export class World {
     this.trap = parts.trap;
     this.#servers = servers;
     this.#env = env;
+    this.#api = api;
   }
 
   /** Of the proxy. */
@@ -129,6 +132,15 @@ export class World {
     if (seen !== undefined) throw new Error(`the value reached the attacker: ${JSON.stringify(seen.slice(0, 300))}`);
   }
 
+  /** Where the two run apart: kills the Secret API, and starts it anew on the same address `pauseMs` later. */
+  async replaceApi(pauseMs: number): Promise<void> {
+    if (this.#api === undefined) throw new Error("the API has no process of its own");
+    const { host } = new URL(this.#api.ready.api);
+    await this.#api.stop("SIGKILL");
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    this.#api = await this.bench.start(["api"], { env: { KEYSWAP_API_LISTEN: host } });
+  }
+
   /** Starts keyswap anew on the same data, once it has ended. */
   async restart(env: Readonly<Record<string, string>>): Promise<void> {
     this.keyswap = (await this.bench.start(["start"], { env: { ...this.#env, ...env } })) as World["keyswap"];
@@ -146,7 +158,8 @@ export class World {
   }
 }
 
-export async function makeWorld(extra: Readonly<Record<string, string>> = {}): Promise<World> {
+/** `apart`: the proxy and the Secret API are two processes. */
+export async function makeWorld(extra: Readonly<Record<string, string>> = {}, apart = false): Promise<World> {
   const pki = makePki();
   const dns = await startDnsServer();
   for (const name of [...names, ...evilNames]) dns.set("A", name, { addresses: ["127.0.0.1"], ttl: 300 });
@@ -170,11 +183,15 @@ export async function makeWorld(extra: Readonly<Record<string, string>> = {}): P
   });
   const caFile = join(bench.dataDir, "..", "upstream-ca.pem");
   writeFileSync(caFile, pki.caPem);
-  // Its own ready line has two fields more, because the transparent ports are on.
   const env = { KEYSWAP_UPSTREAM_CA: caFile };
-  const keyswap = (await bench.start(["start"], { env })) as World["keyswap"];
+  const api = apart ? await bench.start(["api"]) : undefined;
+  const away = api === undefined ? {} : { KEYSWAP_SECRET_API_URL: api.ready.api };
+  const running = await bench.start([apart ? "proxy" : "start"], { env: { ...env, ...away } });
+  const ready = { ...running.ready, ...(api === undefined ? {} : { api: api.ready.api }) };
+  // The ready line has two fields more, because the transparent ports are on.
+  const keyswap = { ...running, ready } as World["keyswap"];
   const servers = [good.origin, evil.origin, dns, trapServer];
-  return new World({ bench, keyswap, dns, pki, good, evil, trap }, servers, env);
+  return new World({ bench, keyswap, dns, pki, good, evil, trap }, servers, env, api);
 }
 
 async function startRecorder(pki: Pki, hosts: string[]): Promise<Recorder> {
