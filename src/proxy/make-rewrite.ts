@@ -10,12 +10,14 @@ import { CodedRewrite } from "./coded-rewrite.ts";
 import { messageCodec } from "./message-codec.ts";
 import { PlainRewrite, type Rewrite, type RewriteListener } from "./rewrite.ts";
 
-/** Decoded to at most so many times its coded size: gzip's own limit is about 1,032. */
-const maxExpansion = 200;
+/** A request's body is decoded to at most so many times its coded size. */
+const maxRequestExpansion = 200;
+/** An answer's: beyond gzip's own limit of about 1,032, for long logs of one line do come so. Memory is bounded without. */
+const maxAnswerExpansion = 1_100;
 
 /** For a request's body. */
 export function makeRewrite(plan: Exclude<BodyPlan, { kind: "untouched" }>, listener: RewriteListener): Rewrite {
-  return make(plan.transform, plan.codings, listener, plan.kind === "streamed");
+  return make(plan.transform, plan.codings, listener, maxRequestExpansion, plan.kind === "streamed");
 }
 
 /** For an answer's body; the session hears what was found. Each message is scrubbed with what `scrubber` answers then. */
@@ -36,13 +38,15 @@ export function makeScrub(
     });
   const transform =
     plan.messages === undefined ? scrubber().body(plan.mode, listener, plan.edges) : messages(plan.messages);
-  return make(transform, plan.codings, listener, plan.kind === "streamed" && plan.holdBytes === 0);
+  const flushEach = plan.kind === "streamed" && plan.holdBytes === 0;
+  return make(transform, plan.codings, listener, maxAnswerExpansion, flushEach);
 }
 
 function make(
   transform: BodyTransform,
   codings: readonly ContentCoding[],
   listener: RewriteListener,
+  maxExpansion: number,
   flushEach: boolean,
 ): Rewrite {
   if (codings.length === 0) return new PlainRewrite(transform, listener);

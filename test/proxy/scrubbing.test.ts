@@ -297,6 +297,19 @@ describe("content codings of answers", () => {
     expect(asked).toBe("gzip, br;q=0.5");
   });
 
+  it("gzip of the same line over and over is read to its end", async () => {
+    const text = Buffer.alloc(16 * 1024 * 1024);
+    text.write(value, text.length - 100);
+    const answer = await ask((_request, response) => {
+      response.setHeader("Content-Type", "text/plain");
+      response.setHeader("Content-Encoding", "gzip");
+      response.end(gzipSync(text, { level: 9 }));
+    });
+    const shown = gunzipSync(answer.body);
+    expect(shown.includes(value)).toBe(false);
+    expect(shown.length).toBe(text.length - value.length + secret.placeholder.length);
+  });
+
   it("an answer that breaks off inside its coding is not passed for whole", async () => {
     const coded = gzipSync(Buffer.alloc(4 * 1024 * 1024, "ab"), { level: 0 });
     serve = async ({ wire, readRequest, socket }) => {

@@ -1,0 +1,58 @@
+// Coded bodies as foreign encoders write them: decoded, substituted, coded again, in pieces of any size.
+
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { planRequestBody } from "../../src/core/substitution/body-plan.ts";
+import { makeRewrite } from "../../src/proxy/make-rewrite.ts";
+import { messageCodec } from "../../src/proxy/message-codec.ts";
+import { grant, request, scopeFor } from "../core/substitution/requests.ts";
+import { codecs } from "../support/codecs.ts";
+
+// The file is ours.
+const { placeholder, text, cases } = JSON.parse(
+  readFileSync(new URL("../vectors/substitution/codings.json", import.meta.url), "utf8"),
+) as {
+  readonly placeholder: string;
+  readonly text: string;
+  readonly cases: readonly { readonly name: string; readonly coding: string; readonly coded: string }[];
+};
+
+/** The body as it goes out; throws where it cannot be read. */
+function rewrite(coding: string, coded: Buffer, step: number, value: string): Promise<Buffer> {
+  const scope = scopeFor([grant("A", value, { placeholder })]);
+  const head = request("/", ["Content-Type", "application/json"], ["Content-Encoding", coding]);
+  const plan = planRequestBody(head, "chunked", scope, { bufferBytes: 1000, codec: messageCodec });
+  if (plan.kind === "untouched") throw new Error("untouched");
+  return new Promise((resolve, reject) => {
+    const out: Buffer[] = [];
+    const made = makeRewrite(plan, {
+      onRewritten: (bytes) => out.push(bytes),
+      onRewriteEnd: () => resolve(Buffer.concat(out)),
+      onUnknownKey: () => reject(new Error("unknown key")),
+      onRewriteDrain: () => {},
+      onRewriteFault: (fault) => reject(new Error(fault)),
+    });
+    for (let at = 0; at < coded.length; at += step) made.push(coded.subarray(at, at + step));
+    made.end();
+  });
+}
+
+/** What `codecs` knows it by. */
+const canonical = (coding: string) => coding.replace("x-gzip", "gzip").replace("identity, ", "");
+
+describe("a coded body", () => {
+  it.each(cases)("$name", async ({ coding, coded }) => {
+    const bytes = Buffer.from(coded, "base64");
+    for (const step of [1, 13, bytes.length]) {
+      const out = await rewrite(coding, bytes, step, 'a "value"');
+      expect(codecs.decode(canonical(coding), out).toString()).toBe(text.replace(placeholder, 'a \\"value\\"'));
+    }
+  });
+
+  it.each(cases)("cut short is refused: $name", async ({ coding, coded }) => {
+    const bytes = Buffer.from(coded, "base64");
+    await expect(rewrite(coding, bytes.subarray(0, bytes.length - 3), bytes.length, "x".repeat(41))).rejects.toThrow(
+      "malformed-coding",
+    );
+  });
+});
