@@ -15,6 +15,7 @@ import { AuditForwarder } from "../telemetry/audit-relay.ts";
 import { EventReporter } from "../telemetry/event-reporter.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Metrics, MetricsText } from "../telemetry/metrics.ts";
+import { isTracingWanted, openTracing } from "../telemetry/tracing.ts";
 import { CertificateAuthority } from "../tls/authority.ts";
 import { LeafCache } from "../tls/leaf-cache.ts";
 import { formatAddress, parseAddress } from "./address.ts";
@@ -24,6 +25,7 @@ import { judgeReadiness, lastHeardAt } from "./readiness.ts";
 import { readSecretApiCa } from "./secret-api-ca.ts";
 import type { Assembly, PrepareReload } from "./service.ts";
 import { startStep } from "./start-failure.ts";
+import { readVersion } from "./version.ts";
 
 export interface ProxyPartOptions {
   readonly config: Config;
@@ -87,7 +89,8 @@ export async function openProxyPart(assembly: Assembly, options: ProxyPartOption
   grants.start();
   const audit = await openAudit(options);
   stack.defer(() => audit.close());
-  const sink = config.report ? reportedToo(assembly, audit, client, logger) : audit;
+  const reported = config.report ? reportedToo(assembly, audit, client, logger) : audit;
+  const sink = await tracedToo(assembly, reported);
   let ingredients = await makeIngredients(config, { ca, listening, metrics });
   const heartbeat = new Heartbeat({
     client,
@@ -180,6 +183,14 @@ async function openDns(assembly: Assembly, config: Config, logger: Logger): Prom
   assembly.stack.defer(() => listener.close());
   assembly.listening.push(parseAddress(listener.address));
   return { dns: listener.address };
+}
+
+/** By the standard OTEL_ variables; without them nothing is loaded. */
+async function tracedToo({ stack }: Assembly, audit: AuditSink): Promise<AuditSink> {
+  if (!isTracingWanted(process.env)) return audit;
+  const tracing = await openTracing(readVersion());
+  stack.defer(() => tracing.close());
+  return tracing.traced(audit);
 }
 
 /** An observer may throw: it does so in a turn of its own, as a listener of any event would. */

@@ -50,6 +50,8 @@ export interface ExchangeEvent extends Common {
   readonly notSubstituted: readonly NotSubstituted[];
   /** Names of secrets whose values were taken out of the response. */
   readonly scrubbed: readonly string[];
+  /** The trace to which the client says that its request belongs (W3C Trace Context), well-formed. */
+  readonly traceparent?: string;
 }
 
 /** A blind relay, written when it ends. */

@@ -14,6 +14,7 @@ import { substituteHead } from "../core/substitution/head.ts";
 import { narrowRequest } from "../core/substitution/response-plan.ts";
 import type { SubstitutionScope } from "../core/substitution/scope.ts";
 import type { Scrubber } from "../core/substitution/scrubber.ts";
+import { parseTraceParent } from "../core/trace-context.ts";
 import type { BodyLength } from "../core/wire/framing.ts";
 import { fitsHttp1 } from "../core/wire/http2-head.ts";
 import { asksForWebSocket, toWebSocketRequest, webSocketAnswerFault } from "../core/wire/websocket-handshake.ts";
@@ -500,6 +501,7 @@ export class Exchange
   #record(): void {
     const { target } = this.#head;
     const query = target.indexOf("?");
+    const traceparent = traceParentOf(this.#head.fields);
     const event: ExchangeEvent = {
       type: "exchange",
       time: this.#services.timeOf(this.#startedAt),
@@ -519,9 +521,16 @@ export class Exchange
       substituted: this.#keeper.scope?.substituted ?? [],
       notSubstituted: this.#keeper.scope?.notSubstituted ?? [],
       scrubbed: (this.#webSocket ?? this.#answer)?.scrubbed ?? [],
+      ...(traceparent === undefined ? undefined : { traceparent }),
     };
     this.#services.parts.audit.record(event);
   }
+}
+
+/** The client's own word on its trace. */
+function traceParentOf(fields: readonly Field[]): string | undefined {
+  const value = findField(fields, "traceparent")?.value;
+  return value === undefined || parseTraceParent(value) === undefined ? undefined : value;
 }
 
 const NOTHING_CARRIED: ReadonlySet<string> = new Set();

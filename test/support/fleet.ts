@@ -81,10 +81,12 @@ export interface LoadOptions {
   readonly connections?: number;
   /** HTTP/1.1 otherwise. */
   readonly http2?: boolean;
+  /** Beside those that every request has. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** Keeps requests going over keep-alive connections through a proxy; every answer is checked. */
-export function startLoad({ fleet, sandbox, proxy, connections = 8, http2 = false }: LoadOptions): Load {
+export function startLoad({ fleet, sandbox, proxy, connections = 8, http2 = false, headers: more }: LoadOptions): Load {
   const ca = readFileSync(join(fleet.bench.certsDir, "ca.pem"), "utf8");
   const agent = new ProxyAgent({
     uri: `http://${proxy}`,
@@ -97,7 +99,7 @@ export function startLoad({ fleet, sandbox, proxy, connections = 8, http2 = fals
   let [right, next, isStopped] = [0, 0, false];
   const one = async (): Promise<void> => {
     const number = String(next++);
-    const headers = { "x-key": sandbox.placeholder, "x-number": number };
+    const headers = { "x-key": sandbox.placeholder, "x-number": number, ...more };
     const { statusCode, body } = await request(`${fleet.url}/`, { dispatcher: agent, headers });
     const text = await body.text();
     if (statusCode === 200 && text === `${sandbox.placeholder} ${number}`) right += 1;
