@@ -3,7 +3,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { type MadeSandbox, type MadeSecret, startKeyswap, type TestKeyswap } from "../support/keyswap.ts";
 import { type Origin, startOrigin } from "../support/origin.ts";
-import { connectThrough, errorOf, type WireClient } from "../support/wire-client.ts";
+import { connectThrough, errorOf, openWay, secure, type WireClient } from "../support/wire-client.ts";
 
 const host = "api.good.test";
 const foreign = `dtn_secret_${"b2".repeat(14)}`;
@@ -88,6 +88,24 @@ describe("against an API whose changes are not heard", () => {
     expect((await client.read()).status).toBe(200);
     expect(resolve.mock.calls.length).toBeLessThanOrEqual(2);
   });
+});
+
+it("where changes are polled, a tunnel ends once its host came to be granted", { timeout: 30_000 }, async () => {
+  const polling = await startKeyswap({ isPushed: false, cacheTtlMs: 1_000 });
+  const destination = await startOrigin({ pki: polling.pki, names: [host] });
+  try {
+    const secret = await polling.secret("the real value", [host]);
+    const sandbox = await polling.sandbox([]);
+    const way = await openWay(polling, sandbox, `${host}:${destination.port}`);
+    await secure(way, { ca: polling.pki.caPem, serverName: host });
+    expect(polling.proxy.counts.tunnels).toBe(1);
+    // Nothing asks for this sandbox from here on.
+    await polling.mount(sandbox, [secret]);
+    await vi.waitFor(() => expect(polling.proxy.counts.tunnels).toBe(0), { timeout: 20_000 });
+  } finally {
+    await polling.close();
+    await destination.close();
+  }
 });
 
 describe("against an API whose changes are heard", () => {
