@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { loadConfig } from "../config/load.ts";
+import { defineRotate, defineShow } from "./ca-rotate.ts";
 import { defineInstall, defineUninstall } from "./ca-store.ts";
 import { defineExport, defineImport } from "./ca-transfer.ts";
 import { type Cli, CliError, newCommand } from "./command.ts";
@@ -14,13 +15,22 @@ export function define(cli: Cli): Command {
   const command = newCommand(cli, "ca", "Print the CA's certificate (PEM), which sandboxes have to trust", [
     "keyswap ca > keyswap-ca.pem",
     "keyswap ca --path",
+    "keyswap ca show",
+    "keyswap ca rotate",
     "sudo keyswap ca install --certs-dir ~/.keyswap/certs",
     "keyswap ca export | ssh gateway-2 keyswap ca import",
   ])
     .option("--path", "print the file's path instead")
     // What stands after a subcommand is the subcommand's.
     .enablePositionalOptions();
-  for (const subcommand of [defineExport(cli), defineImport(cli), defineInstall(cli), defineUninstall(cli)])
+  for (const subcommand of [
+    defineShow(cli),
+    defineRotate(cli),
+    defineExport(cli),
+    defineImport(cli),
+    defineInstall(cli),
+    defineUninstall(cli),
+  ])
     command.addCommand(subcommand);
   const flags = addSettingFlags(command, (key) => key === "certsDir");
   return command.action(async (options: { readonly path?: boolean }) => {

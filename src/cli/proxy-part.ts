@@ -16,7 +16,7 @@ import { EventReporter } from "../telemetry/event-reporter.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Metrics, MetricsText } from "../telemetry/metrics.ts";
 import { isTracingWanted, openTracing } from "../telemetry/tracing.ts";
-import { CertificateAuthority } from "../tls/authority.ts";
+import { CertificateAuthority, dayMs, expiryWarning } from "../tls/authority.ts";
 import { LeafCache } from "../tls/leaf-cache.ts";
 import { formatAddress, parseAddress } from "./address.ts";
 import { makeIngredients, reopenCertificateAuthority } from "./ingredients.ts";
@@ -129,6 +129,13 @@ export async function openProxyPart(assembly: Assembly, options: ProxyPartOption
     caNotAfter: () => ingredients.ca.notAfter,
     auditDropped: () => audit.dropped,
   });
+  const warnOfExpiry = (): void => {
+    const warning = expiryWarning(ingredients.ca, clock());
+    if (warning !== undefined) logger.warn({ ca: ingredients.ca.certificatePath }, warning);
+  };
+  warnOfExpiry();
+  const daily = setInterval(warnOfExpiry, dayMs).unref();
+  stack.defer(() => clearInterval(daily));
   let isDraining = false;
   stack.defer(() => {
     isDraining = true;
@@ -142,7 +149,9 @@ export async function openProxyPart(assembly: Assembly, options: ProxyPartOption
     const { sandboxId } = config;
     const caFingerprint = () => ingredients.ca.fingerprint;
     const staleMs = () => ingredients.config.maxStaleMs;
-    return judgeReadiness({ grants, heartbeat, caFingerprint, sandboxId, maxStaleMs: staleMs, clock });
+    const judged = await judgeReadiness({ grants, heartbeat, caFingerprint, sandboxId, maxStaleMs: staleMs, clock });
+    const warning = expiryWarning(ingredients.ca, clock());
+    return warning === undefined ? judged : { ...judged, warning };
   };
   const prepareReload = async (next: Config): Promise<() => readonly string[]> => {
     const renewed = await makeIngredients(next, { ca: await reopenCertificateAuthority(ca), listening, metrics });

@@ -10,6 +10,8 @@ export interface Readiness {
   readonly ready: boolean;
   /** What is missing, safe to show. */
   readonly reason?: string;
+  /** What will be missing soon. */
+  readonly warning?: string;
 }
 
 export interface AdminServerOptions {
@@ -42,7 +44,8 @@ export class AdminServer {
       if (path === "/metrics" && options.metrics !== undefined) return void answerMetrics(response, options.metrics);
       if (path !== "/readyz") return answer(response, 404, { status: "not found" });
       return void (async () => options.readiness())().then(
-        ({ ready, reason }) => answer(response, ready ? 200 : 503, { status: ready ? "ready" : "not ready", reason }),
+        ({ ready, reason, warning }) =>
+          answer(response, ready ? 200 : 503, { status: ready ? "ready" : "not ready", reason, warning }),
         () => answer(response, 503, { status: "not ready", reason: "readiness could not be found out" }),
       );
     });

@@ -10,7 +10,8 @@ export type CertificateAuthorityFault =
   | "mismatch"
   | "expired"
   | "not-yet-valid"
-  | "unwritable";
+  | "unwritable"
+  | "rotation";
 
 /** The message names the path and says what to do; it never holds a byte of the key. */
 export class CertificateAuthorityError extends Error {

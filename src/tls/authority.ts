@@ -57,9 +57,13 @@ export class CertificateAuthority {
 
   /** For what `open` has read; checks that the pair can serve. */
   constructor(files: { certificatePath: string; keyPath: string; certificate: string; key: string }, now: number) {
-    const certificates = files.certificate.match(pemBlock) ?? [];
-    const certificate = parseCertificate(certificates[0], files.certificatePath);
+    const given = files.certificate.match(pemBlock) ?? [];
+    const first = parseCertificate(given[0], files.certificatePath);
     const key = parseKey(files.key, files.keyPath);
+    // While one CA takes another's place both are there: ours is the one that the key belongs to.
+    const own = given.find((pem) => isOf(pem, key)) ?? given[0];
+    const certificates = own === undefined ? [] : [own, ...given.filter((pem) => pem !== own)];
+    const certificate = own === given[0] ? first : parseCertificate(own, files.certificatePath);
     const signer = makeSigner(key);
     if (signer === undefined) {
       throw new CertificateAuthorityError(
@@ -111,6 +115,25 @@ export class CertificateAuthority {
   /** A certificate in this CA's name, as DER. */
   sign(parts: Omit<CertificateParts, "issuer">): Buffer {
     return encodeCertificate({ ...parts, issuer: this.subject }, this.#signer);
+  }
+}
+
+/** From so long before its end on the CA is warned of. */
+const warnBeforeMs = 30 * dayMs;
+
+/** What to tell of a CA that ends soon; undefined while there is time. */
+export function expiryWarning({ notAfter }: Pick<CertificateAuthority, "notAfter">, now: number): string | undefined {
+  const leftMs = notAfter.getTime() - now;
+  if (leftMs > warnBeforeMs) return undefined;
+  const days = Math.max(0, Math.floor(leftMs / dayMs));
+  return `the CA ends in ${days} days, on ${notAfter.toISOString()}: put a new one in its place with keyswap ca rotate`;
+}
+
+function isOf(pem: string, key: KeyObject): boolean {
+  try {
+    return new X509Certificate(pem).checkPrivateKey(key);
+  } catch {
+    return false;
   }
 }
 

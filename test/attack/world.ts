@@ -8,6 +8,7 @@ import { type DnsServer, startDnsServer } from "../support/dns-server.ts";
 import { makePki, type Pki } from "../support/pki.ts";
 import { type RawConnection, type RawOrigin, startRawOrigin } from "../support/raw-origin.ts";
 import { type Answer, call } from "../support/secret-api.ts";
+import { waitUntil } from "../support/wait.ts";
 import { makeWorkbench, type RunningKeyswap, type Workbench } from "../support/workbench.ts";
 
 /** One way to break a promise. `run` throws where it succeeds. */
@@ -255,15 +256,6 @@ export function holds(condition: boolean, what: string): void {
 }
 
 /** Waits until the check passes; after ten seconds it fails as the check does. */
-export async function until(check: () => void | Promise<void>): Promise<void> {
-  const end = performance.now() + 10_000;
-  for (;;) {
-    try {
-      await check();
-      return;
-    } catch (error) {
-      if (performance.now() > end) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
+export function until(check: () => void | Promise<void>): Promise<void> {
+  return waitUntil(check, 10_000, 20);
 }
