@@ -1,9 +1,11 @@
 // A newcomer's path: the packed package, installed in an empty folder, and the first commands.
 
-import { execFile, execFileSync } from "node:child_process";
+import { execFile, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
+import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Origin, startOrigin } from "../support/origin.ts";
@@ -85,6 +87,54 @@ console.log(keyswap.secrets instanceof SecretService, /^http:..+@127/.test(sandb
   const { stdout } = await shell("node embed.mjs");
   expect(stdout).toBe("true true 36\n");
 });
+
+test("the console is in the package: every file that the page names, under a strict policy, from nowhere else", async () => {
+  const ports = Object.fromEntries(["PROXY", "API", "ADMIN"].map((port) => [`KEYSWAP_${port}_LISTEN`, "127.0.0.1:0"]));
+  const started = spawn("npx", ["keyswap", "start"], {
+    cwd: project,
+    env: { ...env, ...ports, KEYSWAP_DATA_DIR: join(folder, "console-data") },
+    stdio: ["ignore", "pipe", "inherit"],
+    // A group of its own: npx does not pass every signal on.
+    detached: true,
+  });
+  const ended = once(started, "close");
+  try {
+    let root = "";
+    for await (const line of createInterface({ input: started.stdout })) {
+      root = new URL(JSON.parse(line).api).origin;
+      break;
+    }
+    const read = async (path: string) => {
+      const answer = await fetch(root + path, { redirect: "error", signal: AbortSignal.timeout(30_000) });
+      const policy = answer.headers.get("content-security-policy") ?? "";
+      expect([path, answer.status, policy]).toEqual([path, 200, expect.stringMatching(/^default-src 'none'; /)]);
+      expect(policy).not.toMatch(/unsafe|\*|https?:/);
+      return answer.text();
+    };
+    const named = (html: string) => [...html.matchAll(/\b(?:src|href)="([^"]+)"/g)].map(([, address]) => address!);
+    const page = await read("/");
+    const assets = new Set(named(page));
+    for (const wanted of [/main\.js$/, /traffic-page\.js$/, /lit-html\.js$/, /console\.css$/, /icon\.svg$/]) {
+      expect([...assets].some((path) => wanted.test(path))).toBe(true);
+    }
+    for (const path of assets) {
+      expect(path).toMatch(/^\/assets\//);
+      const text = await read(path);
+      // Modules name others by relative addresses, and the page has named those already.
+      for (const [, specifier] of text.matchAll(/^\s*import\s[^"']*?["']([^"']+)["']/gm)) {
+        expect(specifier).toMatch(/^\.\.?\//);
+        expect([...assets]).toContain(new URL(specifier!, root + path).pathname);
+      }
+      if (path.endsWith(".css")) expect(text).not.toMatch(/url\(\s*["']?(?:https?:)?\/\/|@import/);
+    }
+    expect(page).not.toMatch(/https?:/);
+  } finally {
+    // The whole group; gone already where it failed to start. It has closed when nobody in it writes any more.
+    if (started.pid !== undefined && started.exitCode === null) process.kill(-started.pid, "SIGTERM");
+    started.stdout.resume();
+    await ended;
+  }
+}, 120_000);
 
 const oldNode = (process.env.PATH ?? "").split(delimiter).find((path) => {
   const node = join(path, "node");
