@@ -1,4 +1,4 @@
-// Proxies tell what they hold, and whoever made a sandbox asks whether they are ready for it.
+// Proxies tell what they hold and what is open, and whoever made a sandbox asks whether they are ready for it.
 //
 // A proxy that hears the changes fetches what changed before it uses it, so it need not hold a sandbox's grants to be
 // ready for it: it has to have heard of the sandbox's last change.
@@ -17,6 +17,9 @@ const read: readonly Permission[] = ["write:sandboxes", "delete:sandboxes"];
 export const PROXY_SILENCE_MS = 35_000;
 /** Bound on the sandboxes of one report: those that were used last. */
 export const MAX_REPORTED_SANDBOXES = 1_000;
+/** Bound on the sandboxes of one question. */
+const MAX_ASKED = 100;
+const maxAskedChars = MAX_ASKED * 257;
 
 const reportBody = fields({
   id: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/),
@@ -31,9 +34,28 @@ const reportBody = fields({
   grants: z.record(z.string().max(256), z.string().max(64)),
   /** The grants are all that the proxy holds. */
   isComplete: z.boolean(),
+  /** Absent from a proxy that does not count them. */
+  connections: z
+    .object({
+      /** Open connections by sandbox id, the busiest sandboxes. */
+      bySandbox: z
+        .record(z.string().max(256), z.number().int().min(1))
+        .refine((counts) => Object.keys(counts).length <= MAX_REPORTED_SANDBOXES, "too many sandboxes"),
+      /** All of sandboxes that are not listed. */
+      others: z.number().int().min(0),
+    })
+    .optional(),
   /** The last report: the proxy ends. */
   isLeaving: z.boolean().optional(),
 }).refine(({ grants }) => Object.keys(grants).length <= MAX_REPORTED_SANDBOXES, "too many sandboxes");
+
+/** Sandbox ids with commas between them. */
+const askedIds = z
+  .string("must be given once")
+  .max(maxAskedChars, "is too long")
+  .refine((text) => !text.includes("\0"), "must not hold NUL")
+  .transform((text) => text.split(",").filter((id) => id !== ""))
+  .refine((ids) => ids.length <= MAX_ASKED, `must have at most ${MAX_ASKED} ids`);
 
 const readiness = z
   .object({
@@ -47,10 +69,23 @@ const readiness = z
         seenAt: z.string(),
         state: z.enum(["loaded", "on-demand", "behind"]),
         version: z.string().nullable(),
+        connections: z.number().nullable().meta({
+          description: "Open when it was seen; null: it does not tell of this sandbox.",
+        }),
       }),
     ),
   })
   .meta({ title: "SandboxReadiness" });
+
+const presence = z
+  .object({
+    sandboxId: z.string(),
+    connections: z.number().meta({ description: "Open at all proxies together, as far as they told." }),
+    isComplete: z.boolean().meta({ description: "Every proxy told of this sandbox's connections." }),
+    proxies: z.number(),
+    readyProxies: z.number(),
+  })
+  .meta({ title: "SandboxPresence" });
 
 export function proxyRoutes(store: Store, clock: Clock, caCertificate: () => string): readonly AnyRoute[] {
   return [
@@ -94,12 +129,52 @@ export function proxyRoutes(store: Store, clock: Clock, caCertificate: () => str
           seenAt: new Date(report.seenAt).toISOString(),
           state: stateOf(report, id, version),
           version: report.grants[id] ?? null,
+          connections: connectionsOf(report, id),
         }));
         const ready = proxies.length > 0 && proxies.every(({ state }) => state !== "behind");
         return { sandboxId: id, version: String(version), ready, proxies };
       },
     }),
+
+    route({
+      method: "GET",
+      path: "/console/presence",
+      summary: "For some sandboxes: what they have open, and how many proxies are ready for them",
+      tag: "console",
+      access: read,
+      query: fields({ ids: askedIds }),
+      status: 200,
+      answer: z.object({ items: z.array(presence) }),
+      handle: async ({ query, caller }) => {
+        const [reports, ...sandboxes] = await Promise.all([
+          store.proxies.list(caller.organizationId, clock() - PROXY_SILENCE_MS),
+          ...query.ids.map((id) => store.sandboxes.get(caller.organizationId, id)),
+        ]);
+        const items = sandboxes.flatMap((sandbox) => (sandbox === undefined ? [] : [presenceOf(reports, sandbox)]));
+        return { items };
+      },
+    }),
   ];
+}
+
+function presenceOf(
+  reports: readonly ProxyReport[],
+  { id, version }: { readonly id: string; readonly version: number },
+): z.input<typeof presence> {
+  const counts = reports.map((report) => connectionsOf(report, id));
+  return {
+    sandboxId: id,
+    connections: counts.reduce<number>((sum, count) => sum + (count ?? 0), 0),
+    isComplete: !counts.includes(null),
+    proxies: reports.length,
+    readyProxies: reports.filter((report) => stateOf(report, id, version) !== "behind").length,
+  };
+}
+
+/** Null where the proxy did not say, or has others than it listed. */
+function connectionsOf({ connections }: ProxyReport, id: string): number | null {
+  if (connections === undefined) return null;
+  return connections.bySandbox[id] ?? (connections.others === 0 ? 0 : null);
 }
 
 function stateOf(report: ProxyReport, id: string, version: number): "loaded" | "on-demand" | "behind" {

@@ -71,6 +71,8 @@ export interface LocalProxyPart extends ProxyPart {
 /** Resolves when the proxy listens. Throws CliError; what it opened is in the assembly's stack. */
 export async function openProxyPart(assembly: Assembly, options: ProxyPartOptions): Promise<LocalProxyPart> {
   const { config, logger, ca, apiUrl, proxyKey } = options;
+  /** By which the Secret API knows this proxy, in heartbeats and in reports of traffic. */
+  const id = randomUUID();
   const metrics = await makeMetrics(config);
   const { stack, drain, listening } = assembly;
   const client = await startStep("the Secret API's client", variableName("secretApiUrl"), () => {
@@ -89,18 +91,9 @@ export async function openProxyPart(assembly: Assembly, options: ProxyPartOption
   grants.start();
   const audit = await openAudit(options);
   stack.defer(() => audit.close());
-  const reported = config.report ? reportedToo(assembly, audit, client, logger) : audit;
+  const reported = config.report ? reportedToo(assembly, audit, { id, client, logger }) : audit;
   const sink = await tracedToo(assembly, reported);
   let ingredients = await makeIngredients(config, { ca, listening, metrics });
-  const heartbeat = new Heartbeat({
-    client,
-    cache: grants,
-    id: randomUUID(),
-    name: options.name === undefined ? hostname() : `${hostname()}/${options.name}`,
-    caFingerprint: () => ingredients.ca.fingerprint,
-    clock,
-  });
-  stack.defer(() => heartbeat.close());
   const leaves = new LeafCache(ca, { maxLeaves: MAX_LEAVES, clock, onMinted: (seconds) => metrics?.minted(seconds) });
   const server = new ProxyServer({
     options: ingredients.options,
@@ -116,6 +109,16 @@ export async function openProxyPart(assembly: Assembly, options: ProxyPartOption
     clock: steadyClock,
     ...(ingredients.proxyCertificate === undefined ? {} : { proxyCertificate: ingredients.proxyCertificate }),
   });
+  const heartbeat = new Heartbeat({
+    client,
+    cache: grants,
+    id,
+    name: options.name === undefined ? hostname() : `${hostname()}/${options.name}`,
+    caFingerprint: () => ingredients.ca.fingerprint,
+    connections: (max) => server.connectionCounts(max),
+    clock,
+  });
+  stack.defer(() => heartbeat.close());
   metrics?.watch({
     connections: () => server.counts,
     pool: () => server.poolCounts,
@@ -213,10 +216,17 @@ function observed(audit: AuditSink, observe: ProxyPartOptions["observe"]): Audit
   };
 }
 
+interface Reporting {
+  /** The proxy's. */
+  readonly id: string;
+  readonly client: SecretApiClient;
+  readonly logger: Logger;
+}
+
 /** Events go to the audit log, and besides to the Secret API, for its console. */
-function reportedToo({ stack }: Assembly, audit: AuditLog, client: SecretApiClient, logger: Logger): AuditSink {
+function reportedToo({ stack }: Assembly, audit: AuditLog, { id, client, logger }: Reporting): AuditSink {
   const reporter = new EventReporter({
-    proxy: randomUUID(),
+    proxy: id,
     send: (report) => client.reportTraffic(report),
     log: (message) => logger.info(message),
   });

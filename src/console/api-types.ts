@@ -57,6 +57,16 @@ export interface Sandbox {
   readonly updatedAt: string;
 }
 
+/** What a sandbox has open, as proxies told it in their last reports. */
+export interface Presence {
+  readonly sandboxId: string;
+  readonly connections: number;
+  /** Otherwise there may be more. */
+  readonly isComplete: boolean;
+  readonly proxies: number;
+  readonly readyProxies: number;
+}
+
 export interface SandboxWithToken extends Sandbox {
   readonly egress: { readonly proxyUrl: string; readonly env: Readonly<Record<string, string>> };
 }

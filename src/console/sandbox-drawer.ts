@@ -4,7 +4,7 @@
 import { html, nothing, type PropertyValues, type TemplateResult } from "lit";
 import { call, messageOf, queryOf } from "./api.ts";
 import type { Page, Sandbox, SandboxWithToken, Secret, TrafficPage } from "./api-types.ts";
-import { ago, dateTime } from "./format.ts";
+import { ago, dateTime, plural } from "./format.ts";
 import { icon } from "./icons.ts";
 import { debounced, failure, fieldsOf, outcomeBadge, warning } from "./parts.ts";
 import { closeOnBackdrop } from "./secret-drawer.ts";
@@ -24,6 +24,8 @@ interface Readiness {
     readonly name: string;
     readonly seenAt: string;
     readonly state: "loaded" | "on-demand" | "behind";
+    /** Null: it does not tell of this sandbox. */
+    readonly connections: number | null;
   }[];
 }
 
@@ -114,7 +116,7 @@ class SandboxDrawer extends View {
                 <p><button class="primary" ?disabled=${this.#isBusy}>Save secrets</button></p></form>`
             : html`<ul class="plain-list">${this.#mounts.map(({ env, secret }) => html`<li><code>${env}</code> is ${secret}</li>`)}</ul>`
         }</section>
-      <section><h3>Readiness</h3>${this.#renderReadiness()}</section>
+      <section><h3>Readiness and connections</h3>${this.#renderReadiness()}</section>
       <section><h3>Environment</h3>${this.#renderEnvironment(sandbox)}</section>
       <section><h3>Latest traffic</h3>${this.#renderTraffic(sandbox)}</section>
       ${this.mayDelete ? this.#renderDelete(sandbox) : nothing}`;
@@ -153,7 +155,9 @@ class SandboxDrawer extends View {
     return html`<p><span class="badge ${readiness.ready ? "is-good" : "is-warning"}">${readiness.ready ? "Ready" : "Not ready everywhere"}</span></p>
       <ul class="plain-list">${readiness.proxies.map(
         (proxy) =>
-          html`<li><strong>${proxy.name}</strong> ${stateWords[proxy.state]} <span class="faint">heard ${ago(proxy.seenAt)}</span></li>`,
+          html`<li><strong>${proxy.name}</strong> ${stateWords[proxy.state]} <span class="faint">${
+            proxy.connections === null ? "connections not told" : `${plural(proxy.connections, "connection")} open`
+          }, heard ${ago(proxy.seenAt)}</span></li>`,
       )}</ul>`;
   }
 

@@ -2,7 +2,7 @@
 
 import { html, nothing, type PropertyValues, type TemplateResult } from "lit";
 import { call, messageOf, queryOf } from "./api.ts";
-import type { Page, Sandbox, Session } from "./api-types.ts";
+import type { Page, Presence, Sandbox, Session } from "./api-types.ts";
 import { ago, dateTime, plural } from "./format.ts";
 import { icon } from "./icons.ts";
 import { debounced, empty, failure } from "./parts.ts";
@@ -11,6 +11,9 @@ import "./sandbox-drawer.ts";
 import { View } from "./view.ts";
 
 const PAGE_SIZE = 100;
+const PRESENCE_MS = 5_000;
+/** Rows in sight, at most; as many as one question may have. */
+const MAX_WATCHED = 100;
 
 class SandboxesPage extends View {
   static override properties = { session: { attribute: false } };
@@ -24,10 +27,19 @@ class SandboxesPage extends View {
   #search = "";
   #failure: string | undefined;
   #open: string | undefined;
+  /** By sandbox id, of the rows in sight. */
+  #presence: ReadonlyMap<string, Presence> = new Map();
+  #inSight: { readonly first: number; readonly end: number } = { first: 0, end: 0 };
+  #timer: number | undefined;
 
   override connectedCallback(): void {
     super.connectedCallback();
     void this.#ask();
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    clearTimeout(this.#timer);
   }
 
   protected override updated(_: PropertyValues): void {
@@ -60,12 +72,13 @@ class SandboxesPage extends View {
                 mayWrite ? make : undefined,
               )
             : empty("search", "No sandbox has this in its name", "Try a shorter part of it.")
-          : html`<ks-rows class="sandbox-rows" .total=${this.#total ?? 0} .rowHeight=${56} .label=${"Sandboxes"} .version=${this.#items}
+          : html`<ks-rows class="sandbox-rows" .total=${this.#total ?? 0} .rowHeight=${56} .label=${"Sandboxes"} .version=${[this.#items, this.#presence]}
               .head=${html`<span role="columnheader">Name</span><span role="columnheader">Secrets</span>
-                <span role="columnheader" class="cell-wide">If it may not be written</span><span role="columnheader">Expires</span>
+                <span role="columnheader" class="cell-wide">If it may not be written</span><span role="columnheader">Now</span>
+                <span role="columnheader">Expires</span>
                 <span role="columnheader">Changed</span>`}
               .keyOf=${(index: number) => this.#items[index]?.id ?? index} .row=${(index: number) => this.#renderRow(index)}
-              @range=${(event: Event) => this.#want(rangeOf(event).end)}></ks-rows>`
+              @range=${(event: Event) => this.#look(rangeOf(event))}></ks-rows>`
       }
       ${
         this.#open === undefined
@@ -92,6 +105,7 @@ class SandboxesPage extends View {
             }`
       }</span>
       <span role="cell" class="cell-wide">${sandbox.onViolation === "block" ? "refused" : sandbox.onViolation === "pass" ? "passed on" : html`<span class="faint">default</span>`}</span>
+      <span role="cell">${renderPresence(this.#presence.get(sandbox.id))}</span>
       <span role="cell">${sandbox.expiresAt === null ? html`<span class="faint">never</span>` : html`<span title=${dateTime(sandbox.expiresAt)}>${ago(sandbox.expiresAt)}</span>`}</span>
       <span role="cell" title=${dateTime(sandbox.updatedAt)}>${ago(sandbox.updatedAt)}</span>`;
   }
@@ -114,8 +128,12 @@ class SandboxesPage extends View {
     await this.#load(this.#question, null, []);
   }
 
-  #want(upTo: number): void {
-    if (this.#cursor !== null && upTo > this.#items.length && !this.#isLoading) {
+  #look(inSight: { readonly first: number; readonly end: number }): void {
+    this.#inSight = inSight;
+    const isKnown = this.#watched().every(({ id }) => this.#presence.has(id));
+    // Scrolling asks soon, but not at each step.
+    if (!isKnown) this.#watchIn(150);
+    if (this.#cursor !== null && inSight.end > this.#items.length && !this.#isLoading) {
       void this.#load(this.#question, this.#cursor, this.#items);
     }
   }
@@ -136,7 +154,41 @@ class SandboxesPage extends View {
     }
     this.#isLoading = false;
     this.requestUpdate();
+    void this.#watch();
   }
+
+  #watched(): readonly Sandbox[] {
+    return this.#items.slice(this.#inSight.first, Math.min(this.#inSight.end, this.#inSight.first + MAX_WATCHED));
+  }
+
+  #watchIn(ms: number): void {
+    clearTimeout(this.#timer);
+    if (this.isConnected) this.#timer = setTimeout(() => void this.#watch(), ms);
+  }
+
+  /** What the rows in sight have open, and who is ready for them; again while the page is shown. */
+  async #watch(): Promise<void> {
+    clearTimeout(this.#timer);
+    const ids = this.#watched().map(({ id }) => id);
+    if (ids.length > 0) {
+      const answer = await call<{ items: readonly Presence[] }>(
+        "GET",
+        `/console/presence${queryOf({ ids: ids.join(",") })}`,
+      ).catch(() => undefined);
+      // Nothing known is better than what was once.
+      this.#presence = new Map(answer?.items.map((each) => [each.sandboxId, each]));
+      this.requestUpdate();
+    }
+    this.#watchIn(PRESENCE_MS);
+  }
+}
+
+function renderPresence(presence: Presence | undefined): TemplateResult {
+  if (presence === undefined) return html`<span class="faint">…</span>`;
+  const { connections, isComplete, proxies, readyProxies } = presence;
+  if (proxies === 0) return html`<span class="faint">no proxy</span>`;
+  return html`${isComplete ? "" : "at least "}${plural(connections, "connection")}
+    <span class="sub">ready at ${readyProxies} of ${plural(proxies, "proxy", "proxies")}</span>`;
 }
 
 customElements.define("ks-sandboxes-page", SandboxesPage);

@@ -45,6 +45,14 @@ export interface GrantSource {
   onChange(listener: (sandboxId: string, answer: GrantsAnswer) => void): () => void;
 }
 
+/** How many connections sandboxes have open at one proxy. */
+export interface ConnectionCounts {
+  /** By sandbox id; of those that have some, the busiest. */
+  readonly bySandbox: Readonly<Record<string, number>>;
+  /** All connections of sandboxes that are not listed. */
+  readonly others: number;
+}
+
 /** The answer to "who speaks from this address?". */
 export type SourceAnswer =
   | { readonly kind: "sandbox"; readonly sandboxId: string }

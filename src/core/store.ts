@@ -2,6 +2,7 @@
 // in src/store meet it; src/api uses it. Times are milliseconds since the epoch; absent values are null, as in SQL.
 
 import type { OnViolation } from "./grants.ts";
+import type { ConnectionCounts } from "./ports.ts";
 import type { SecretValue } from "./secret-value.ts";
 
 /** Who caused a write; names only, for the audit. */
@@ -383,6 +384,8 @@ export interface ProxyReport {
   readonly grants: Readonly<Record<string, string>>;
   /** The grants are all that it holds. */
   readonly isComplete: boolean;
+  /** Undefined: it did not say. */
+  readonly connections?: ConnectionCounts | undefined;
   readonly seenAt: number;
 }
 

@@ -2,6 +2,7 @@
 // theirs, so that neither one sandbox nor a crowd of strangers keeps the others out.
 
 import type { Duplex } from "node:stream";
+import type { ConnectionCounts } from "../core/ports.ts";
 
 export class Occupancy {
   readonly #maxPerSandbox: number;
@@ -35,6 +36,18 @@ export class Occupancy {
   /** How many places of this sandbox are taken. */
   heldBy(sandboxId: string): number {
     return this.#held.get(sandboxId) ?? 0;
+  }
+
+  /** The places that are taken, by sandbox: at most `max` sandboxes, the busiest. */
+  counts(max: number): ConnectionCounts {
+    let listed = [...this.#held];
+    let others = 0;
+    if (listed.length > max) {
+      listed.sort(([, a], [, b]) => b - a);
+      for (const [, held] of listed.slice(max)) others += held;
+      listed = listed.slice(0, max);
+    }
+    return { bySandbox: Object.fromEntries(listed), others };
   }
 }
 

@@ -8,6 +8,7 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { SecureContext } from "node:tls";
 import { CidrSet, parseIp } from "../core/authority/ip.ts";
+import type { ConnectionCounts } from "../core/ports.ts";
 import { BalancerGate } from "./balancer-gate.ts";
 import { Connections } from "./connections.ts";
 import { Front } from "./front.ts";
@@ -86,6 +87,14 @@ export class ProxyServer {
     readonly upstream: number;
   } {
     return { sockets: this.#sockets.size, ...this.#connections.counts, upstream: this.#services.pool.size };
+  }
+
+  /**
+   * What sandboxes have open now: at most `max` of them are listed, the busiest. On the proxy port, where each plain request names
+   * its sandbox, one counts while it runs.
+   */
+  connectionCounts(max: number): ConnectionCounts {
+    return this.#services.occupancy.counts(max);
   }
 
   /** Of connections to destinations; for metrics. */

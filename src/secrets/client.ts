@@ -7,6 +7,7 @@
 
 import { createHmac, randomBytes } from "node:crypto";
 import type { SandboxGrants } from "../core/grants.ts";
+import type { ConnectionCounts } from "../core/ports.ts";
 import { ApiTransport, type Reply } from "./transport.ts";
 import {
   isNotFoundAnswer,
@@ -64,6 +65,7 @@ export interface ProxyReport {
   readonly grants: Readonly<Record<string, string>>;
   /** The grants are all that it holds. */
   readonly isComplete: boolean;
+  readonly connections?: ConnectionCounts;
   /** The proxy ends. */
   readonly isLeaving?: true;
 }

@@ -1,7 +1,7 @@
-// Tells the Secret API at intervals, and soon after grants were loaded, what this proxy holds; learns the fingerprint of
+// Tells the Secret API at intervals, and soon after grants were loaded, what this proxy holds and what is open; learns the fingerprint of
 // the CA that sandboxes are told to trust. What it hears counts as a sign of life of the API.
 
-import type { Clock } from "../core/ports.ts";
+import type { Clock, ConnectionCounts } from "../core/ports.ts";
 import type { ProxyReport, SecretApiClient } from "./client.ts";
 import type { GrantCache } from "./grant-cache.ts";
 import { systemTimers, type Timers } from "./timers.ts";
@@ -14,6 +14,8 @@ export interface HeartbeatOptions {
   /** For people. */
   readonly name: string;
   readonly caFingerprint: () => string;
+  /** What is open now, of at most `max` sandboxes; without it the report is silent on it. */
+  readonly connections?: (max: number) => ConnectionCounts;
   readonly clock?: Clock;
   readonly timers?: Timers;
 }
@@ -31,6 +33,8 @@ const SOON_MS = 250;
 const ABSENT_RETRY_MS = 60_000;
 /** Bound on the sandboxes of one report: those that were used last. */
 const MAX_SANDBOXES = 1_000;
+/** Bound on the sandboxes whose connections are told one by one. */
+const MAX_CONNECTED = 500;
 
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
@@ -125,7 +129,7 @@ export class Heartbeat {
   }
 
   #report(): ProxyReport {
-    const { cache, id, name, caFingerprint } = this.#options;
+    const { cache, id, name, caFingerprint, connections } = this.#options;
     const { stream, version, sandboxes } = cache.state;
     return {
       id,
@@ -134,6 +138,7 @@ export class Heartbeat {
       heardVersion: stream === "live" ? (version ?? null) : null,
       grants: cache.held(MAX_SANDBOXES),
       isComplete: sandboxes <= MAX_SANDBOXES,
+      ...(connections === undefined ? {} : { connections: connections(MAX_CONNECTED) }),
     };
   }
 }

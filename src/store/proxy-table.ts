@@ -4,7 +4,7 @@ import type { ProxyReport, ProxyStore } from "../core/store.ts";
 import { integer, json, type Row, type Sql, text, textOrNull } from "./sql.ts";
 
 /** What the column `state` holds. */
-type State = Pick<ProxyReport, "caFingerprint" | "heardVersion" | "grants" | "isComplete">;
+type State = Pick<ProxyReport, "caFingerprint" | "heardVersion" | "grants" | "isComplete" | "connections">;
 
 export class ProxyTable implements ProxyStore {
   readonly #sql: Sql;
@@ -14,7 +14,7 @@ export class ProxyTable implements ProxyStore {
   }
 
   async report({ id, organizationId, name, seenAt, ...state }: ProxyReport): Promise<void> {
-    const { caFingerprint, heardVersion, grants, isComplete }: State = state;
+    const { caFingerprint, heardVersion, grants, isComplete, connections }: State = state;
     await this.#sql.write((tx) =>
       tx.run(
         `INSERT INTO proxies (id, organization_id, name, seen_at, state) VALUES (?, ?, ?, ?, ?)
@@ -23,7 +23,7 @@ export class ProxyTable implements ProxyStore {
         organizationId,
         name,
         seenAt,
-        JSON.stringify({ caFingerprint, heardVersion, grants, isComplete }),
+        JSON.stringify({ caFingerprint, heardVersion, grants, isComplete, connections }),
       ),
     );
   }

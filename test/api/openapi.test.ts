@@ -27,6 +27,7 @@ it("describes every route of the contract, with statuses and permissions", async
     "GET /audit",
     "GET /ca",
     "GET /changes",
+    "GET /console/presence",
     "GET /console/secrets",
     "GET /console/secrets/{secretId}",
     "GET /console/status",

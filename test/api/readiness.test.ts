@@ -1,6 +1,7 @@
 // Which proxies are ready for a sandbox, by what the proxies themselves report: the real API, real grant caches.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { ConnectionCounts } from "../../src/core/ports.ts";
 import { SecretApiClient } from "../../src/secrets/client.ts";
 import { GrantCache } from "../../src/secrets/grant-cache.ts";
 import { Heartbeat } from "../../src/secrets/heartbeat.ts";
@@ -21,11 +22,23 @@ afterEach(async () => {
   await api.close();
 });
 
-function startProxy(name: string, { isPushed = true } = {}): { cache: GrantCache; heartbeat: Heartbeat } {
+interface ProxyTraits {
+  readonly isPushed?: boolean;
+  readonly connections?: (max: number) => ConnectionCounts;
+}
+
+function startProxy(
+  name: string,
+  { isPushed = true, connections }: ProxyTraits = {},
+): { cache: GrantCache; heartbeat: Heartbeat } {
   const client = new SecretApiClient({ url: api.url, key: api.proxyKey });
   const cache = new GrantCache({ client });
   if (isPushed) cache.start();
-  const heartbeat = new Heartbeat({ client, cache, id: `id-of-${name}`, name, caFingerprint: () => "ab".repeat(32) });
+  const heartbeat = new Heartbeat({
+    ...{ client, cache, id: `id-of-${name}`, name },
+    caFingerprint: () => "ab".repeat(32),
+    ...(connections === undefined ? {} : { connections }),
+  });
   closing.push(async () => {
     await heartbeat.close();
     await cache.close();
@@ -81,6 +94,59 @@ test("the proxy learns which CA sandboxes are told to trust", async () => {
   await heartbeat.tried();
   expect(heartbeat.state).toEqual({ kind: "heard" });
   expect(heartbeat.apiCaFingerprint).toMatch(/^[0-9a-f]{64}$/);
+});
+
+describe("live connections", () => {
+  const beat = (id: string, connections: unknown) =>
+    api.call(
+      "POST",
+      "/egress/proxies",
+      { id, name: id, caFingerprint: null, heardVersion: "999999999999999", grants: {}, isComplete: true, connections },
+      { key: api.proxyKey },
+    );
+  const counts = async (id: string) =>
+    (await readiness(id)).proxies.map((each: { connections: number | null }) => each.connections);
+  const presence = async (...ids: string[]) =>
+    (await api.call("GET", `/console/presence?ids=${ids.join(",")}`)).body.items;
+
+  test("are told by sandbox; what was not told is unknown, not none", async () => {
+    const [busy, idle] = [await makeSandbox(), await makeSandbox()];
+    await beat("a", { bySandbox: { [busy]: 3 }, others: 0 });
+    await beat("b", { bySandbox: { [busy]: 4 }, others: 7 });
+    await beat("c", undefined);
+    expect(await counts(busy)).toEqual([3, 4, null]);
+    expect(await counts(idle)).toEqual([0, null, null]);
+    expect(await presence(busy, idle, "nobody")).toEqual([
+      { sandboxId: busy, connections: 7, isComplete: false, proxies: 3, readyProxies: 3 },
+      { sandboxId: idle, connections: 0, isComplete: false, proxies: 3, readyProxies: 3 },
+    ]);
+    await beat("b", { bySandbox: {}, others: 0 });
+    await beat("c", { bySandbox: { [idle]: 1 }, others: 0 });
+    expect(await presence(idle)).toMatchObject([{ connections: 1, isComplete: true }]);
+  });
+
+  test("come with a proxy's heartbeat", async () => {
+    const id = await makeSandbox();
+    const asked: number[] = [];
+    startProxy("one", {
+      connections: (max) => {
+        asked.push(max);
+        return { bySandbox: { [id]: 2 }, others: 0 };
+      },
+    });
+    await expect.poll(() => counts(id), { timeout: 10_000 }).toEqual([2]);
+    expect(Math.max(...asked)).toBeLessThanOrEqual(1_000);
+  });
+
+  test("of impossible numbers, or too many questions, are refused", async () => {
+    expect((await beat("a", { bySandbox: { box: -1 }, others: 0 })).status).toBe(400);
+    expect((await beat("a", { bySandbox: { box: 1 } })).status).toBe(400);
+    const many = Object.fromEntries(Array.from({ length: 1001 }, (_, at) => [`s${at}`, 1]));
+    expect((await beat("a", { bySandbox: many, others: 0 })).status).toBe(400);
+    const ids = Array.from({ length: 101 }, (_, at) => `s${at}`).join(",");
+    expect((await api.call("GET", `/console/presence?ids=${ids}`)).status).toBe(400);
+    expect((await api.call("GET", "/console/presence?ids=x", undefined, { key: api.proxyKey })).status).toBe(403);
+  });
 });
 
 describe("access", () => {

@@ -1,7 +1,9 @@
 // From a value typed into the console to the feed that shows where it went: `keyswap start` as a process of its own, a real
 // browser, curl as the sandbox, a real TLS origin.
 
+import { once } from "node:events";
 import { writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -93,7 +95,20 @@ describe.skipIf(missing !== undefined)(`by console${missing === undefined ? "" :
     expect(environment.DEMO_KEY).toMatch(/^dtn_secret_/);
     // The one proxy reports that it is ready, by itself.
     await page.waitForSelector("dialog .badge.is-good", { timeout: 30_000 });
+    await page.waitForSelector("dialog li:has-text('0 connections open')");
+    // And what is open.
+    const proxyUrl = new URL(environment.HTTPS_PROXY!);
+    const open = connect(Number(proxyUrl.port), proxyUrl.hostname);
+    open.on("error", () => {});
+    const login = Buffer.from(`${proxyUrl.username}:${proxyUrl.password}`).toString("base64");
+    const target = `other.localhost:${origin.port}`;
+    open.write(`CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\nProxy-Authorization: Basic ${login}\r\n\r\n`);
+    const [answer] = await once(open, "data");
+    expect(String(answer)).toMatch(/^HTTP\/1\.1 200 /);
+    await page.waitForSelector("dialog li:has-text('1 connection open')", { timeout: 30_000 });
     await page.keyboard.press("Escape");
+    await page.waitForSelector(".sandbox-rows .row:has-text('1 connection'):has-text('ready at 1 of 1 proxy')");
+    open.destroy();
 
     await page.click("nav >> text=Traffic");
     await page.waitForSelector(".live.is-live");

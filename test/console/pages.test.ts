@@ -102,9 +102,15 @@ describe.skipIf(missing !== undefined)(`the console${missing === undefined ? "" 
 
     await stage.proxyBeats();
     await open(page, "Sandboxes", ".sandbox-rows .link");
+    const row = page.locator(".sandbox-rows .row", { hasText: "agent-review" });
+    await row.locator("text=4 connections").waitFor();
+    expect(await row.textContent()).toContain("ready at 2 of 2 proxies");
+    expect(await page.locator(".sandbox-rows .row", { hasText: "scratch" }).textContent()).toContain("0 connections");
     await check("sandboxes");
     await page.click("button.link:has-text('agent-review')");
     await page.waitForSelector("dialog .badge.is-good");
+    await page.waitForSelector("dialog li:has-text('gateway-a'):has-text('3 connections open')");
+    await page.waitForSelector("dialog li:has-text('gateway-b'):has-text('1 connection open')");
     await check("sandbox");
     await page.keyboard.press("Escape");
 

@@ -86,6 +86,7 @@ export async function setStage(): Promise<Stage> {
         heardVersion: String(heard),
         grants: {},
         isComplete: true,
+        connections: { bySandbox: { [sandboxes[0]!]: name === "gateway-a" ? 3 : 1 }, others: 0 },
       };
       const answer = await api.call("POST", "/egress/proxies", body, { key: api.proxyKey });
       if (answer.status !== 200) throw new Error(answer.text);

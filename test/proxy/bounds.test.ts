@@ -45,6 +45,7 @@ afterEach(async () => {
   for (const client of clients.splice(0)) client.close();
   await keyswap.settled();
   expect(keyswap.proxy.counts).toMatchObject({ sockets: 0, clients: 0, tunnels: 0 });
+  expect(keyswap.proxy.connectionCounts(9)).toEqual({ bySandbox: {}, others: 0 });
   await keyswap.close();
   await origin.close();
   expect(keyswap.errors).toEqual([]);
@@ -54,10 +55,14 @@ it("a sandbox at its bound of connections gets 429, others go on, and a closed o
   await start({ maxSandboxConnections: 2 });
   const other = await keyswap.sandbox([secret]);
   const target = `${host}:${origin.port}`;
+  expect(keyswap.proxy.connectionCounts(9)).toEqual({ bySandbox: {}, others: 0 });
   expect(await ask(target, sandbox)).toEqual([200, undefined]);
   expect(await ask(target, sandbox)).toEqual([200, undefined]);
   expect(await ask(target, sandbox)).toEqual([429, "sandbox-overloaded"]);
   expect(await ask(target, other)).toEqual([200, undefined]);
+  const told = { bySandbox: { [sandbox.id]: 2, [other.id]: 1 }, others: 0 };
+  expect(keyswap.proxy.connectionCounts(2)).toEqual(told);
+  expect(keyswap.proxy.connectionCounts(1)).toEqual({ bySandbox: { [sandbox.id]: 2 }, others: 1 });
   clients[0]?.close();
   await vi.waitFor(async () => expect(await ask(target, sandbox)).toEqual([200, undefined]));
 });

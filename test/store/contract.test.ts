@@ -645,10 +645,12 @@ function contract(implementation: Implementation): void {
       heardVersion: 7,
       grants: { box: "5" },
       isComplete: true,
+      connections: { bySandbox: { box: 3 }, others: 2 },
       seenAt: 1000,
     };
     await store.proxies.report(report);
-    const later = { ...report, heardVersion: null, grants: {}, isComplete: false, seenAt: 2000 };
+    const { connections: _, ...silent } = report;
+    const later = { ...silent, heardVersion: null, grants: {}, isComplete: false, seenAt: 2000 };
     await store.proxies.report(later);
     const own = { ...report, organizationId, name: "another", seenAt: 3000 };
     await store.proxies.report(own);
