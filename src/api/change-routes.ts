@@ -1,9 +1,13 @@
 // GET /changes: server-sent events that tell proxies which sandboxes changed.
 //
 //   hello      {"version"}                        first: the version to be reached before the proxy is current
-//   change     {"version","sandboxes","sources"}  one for every version after `since`
+//   change     {"version","sandboxes","sources"}  one for every version after `since`; with "placeholder" where a secret
+//                                                 is mounted in too many sandboxes to name them
 //   reset      {"version"}                        everything may have changed
 //   heartbeat  {"version"}                        every 5 s
+//
+// A caller that does not say `Prefer: secrets-in-changes` would not know what a change's placeholder means and go on using
+// what it holds: it is told to reset instead.
 //
 // A caller of one organization, or bound to one sandbox, hears of every version, but of no one else's sandboxes.
 
@@ -20,6 +24,8 @@ const MAX_STREAMS = 1_000;
 /** A proxy that does not read is cut off; it resumes where it was. */
 const MAX_UNREAD_BYTES = 4 * 1024 * 1024;
 const BATCH = 500;
+/** RFC 7240: who does not know it ignores it, callers and APIs alike. */
+const SECRETS_PREFERENCE = "secrets-in-changes";
 
 const tag = "proxies";
 const access: readonly Permission[] = ["resolve:secrets"];
@@ -61,7 +67,8 @@ export class ChangeStreams {
           return false;
         }
       };
-      const stream = new ChangeStream(reply, caller, this.#hub, stillAllowed, () => this.#open.delete(stream));
+      const listener = { caller, readsSecrets: prefersSecrets(request.headers.prefer), stillAllowed };
+      const stream = new ChangeStream(reply, listener, this.#hub, () => this.#open.delete(stream));
       this.#open.add(stream);
       await stream.start(since, this.#log);
       return reply;
@@ -73,11 +80,18 @@ export class ChangeStreams {
   }
 }
 
+/** Who listens. */
+interface Listener {
+  readonly caller: Caller;
+  /** It knows what a change's placeholder means. */
+  readonly readsSecrets: boolean;
+  readonly stillAllowed: () => Promise<boolean>;
+}
+
 class ChangeStream {
   readonly #reply: FastifyReply;
-  readonly #caller: Caller;
+  readonly #listener: Listener;
   readonly #hub: ChangeHub;
-  readonly #stillAllowed: () => Promise<boolean>;
   readonly #ended: () => void;
   #sent = 0;
   /** Events that come while the past is being read. */
@@ -85,17 +99,10 @@ class ChangeStream {
   #unlisten: () => void = () => undefined;
   #heartbeat: NodeJS.Timeout | undefined;
 
-  constructor(
-    reply: FastifyReply,
-    caller: Caller,
-    hub: ChangeHub,
-    stillAllowed: () => Promise<boolean>,
-    ended: () => void,
-  ) {
+  constructor(reply: FastifyReply, listener: Listener, hub: ChangeHub, ended: () => void) {
     this.#reply = reply;
-    this.#caller = caller;
+    this.#listener = listener;
     this.#hub = hub;
-    this.#stillAllowed = stillAllowed;
     this.#ended = ended;
   }
 
@@ -107,6 +114,7 @@ class ChangeStream {
       "content-type": "text/event-stream; charset=utf-8",
       "cache-control": "no-store",
       "x-accel-buffering": "no",
+      ...(this.#listener.readsSecrets ? { "preference-applied": SECRETS_PREFERENCE } : {}),
     });
     this.#unlisten = this.#hub.listen((event) => this.#take(event));
     const version = this.#hub.version ?? 0;
@@ -167,18 +175,23 @@ class ChangeStream {
   }
 
   #send(change: Change): void {
-    const { everyOrganization, organizationId, sandboxId } = this.#caller;
+    const { readsSecrets, caller } = this.#listener;
+    const { everyOrganization, organizationId, sandboxId } = caller;
     this.#sent = Math.max(this.#sent, change.version);
     const concerns = everyOrganization || change.organizationId === organizationId;
-    if (concerns && change.sandboxes === null) {
+    const isWide = concerns && change.sandboxes === null;
+    // One sandbox's proxy is told of no secret that may be others': its own sandbox is all it has to ask for.
+    if (isWide && sandboxId === null && (change.placeholder === null || !readsSecrets)) {
       this.#reset(change.version);
       return;
     }
-    const named = concerns ? (change.sandboxes ?? []) : [];
+    const wide = sandboxId === null ? [] : [sandboxId];
+    const named = concerns ? (change.sandboxes ?? wide) : [];
     this.#write("change", change.version, {
       version: String(change.version),
       sandboxes: sandboxId === null ? named : named.filter((id) => id === sandboxId),
       sources: concerns && sandboxId === null && change.sources,
+      ...(isWide && sandboxId === null ? { placeholder: change.placeholder } : {}),
     });
   }
 
@@ -189,7 +202,7 @@ class ChangeStream {
 
   /** A credential that was revoked or has expired stops being told. */
   async #beat(): Promise<void> {
-    if (!(await this.#stillAllowed())) return this.end();
+    if (!(await this.#listener.stillAllowed())) return this.end();
     const version = this.#hub.version;
     if (version !== undefined) this.#write("heartbeat", version, { version: String(version) }, false);
   }
@@ -200,6 +213,11 @@ class ChangeStream {
     raw.write(`${withId ? `id: ${id}\n` : ""}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
     if (raw.writableLength > MAX_UNREAD_BYTES) raw.destroy();
   }
+}
+
+function prefersSecrets(prefer: string | string[] | undefined): boolean {
+  const preferences = [prefer ?? []].flat().join(",").split(",");
+  return preferences.some((each) => each.trim().toLowerCase() === SECRETS_PREFERENCE);
 }
 
 /** A version is a number here, but any other text is only one that we do not know. */

@@ -241,11 +241,17 @@ export interface ApiKeyRecord {
 
 export type NewApiKey = Omit<ApiKeyRecord, "createdAt" | "lastUsedAt">;
 
-/** What a write changed, for proxies. `sandboxes` null: too many to name, everything may have changed. */
+/** What a write changed, for proxies. */
 export interface Change {
   readonly version: number;
   readonly organizationId: string;
+  /** Null: too many to name. */
   readonly sandboxes: readonly string[] | null;
+  /**
+   * Where `sandboxes` is null: the changed secret's placeholder as it was before the change, so that whoever holds the
+   * secret knows it by this. Null: everything may have changed.
+   */
+  readonly placeholder: string | null;
   /** The map of source addresses changed. */
   readonly sources: boolean;
 }

@@ -6,11 +6,14 @@
 
 import type { ChangeMessage } from "./wire.ts";
 
+/** What a change names. */
+export type Changed = Pick<ChangeMessage & { readonly kind: "change" }, "sandboxes" | "placeholder" | "sources">;
+
 /** "gap": anything may have changed unheard. */
 export type Conclusion =
   | { readonly kind: "nothing" }
   | { readonly kind: "gap" }
-  | { readonly kind: "changed"; readonly sandboxes: readonly string[]; readonly sources: boolean }
+  | ({ readonly kind: "changed" } & Changed)
   /** The messages make no sense: drop the connection. */
   | { readonly kind: "broken"; readonly detail: string };
 
@@ -50,7 +53,12 @@ export class ChangePosition {
     switch (message.kind) {
       case "change":
         this.#reach(message.version);
-        return { kind: "changed", sandboxes: message.sandboxes, sources: message.sources };
+        return {
+          kind: "changed",
+          sandboxes: message.sandboxes,
+          sources: message.sources,
+          ...(message.placeholder === undefined ? {} : { placeholder: message.placeholder }),
+        };
       case "heartbeat":
         return this.#beat(message.version);
       case "reset":

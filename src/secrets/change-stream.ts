@@ -4,7 +4,7 @@
 import { createParser } from "eventsource-parser";
 import type { Clock } from "../core/ports.ts";
 import { backoffMs } from "./backoff.ts";
-import { ChangePosition } from "./change-position.ts";
+import { type Changed, ChangePosition } from "./change-position.ts";
 import type { ChangesAnswer } from "./client.ts";
 import type { SecretsLogger } from "./logger.ts";
 import type { Timers } from "./timers.ts";
@@ -13,8 +13,8 @@ import { parseChangeMessage } from "./wire.ts";
 export interface ChangeListener {
   /** Something came in while current: what is known is known to be right now. */
   heard(now: number): void;
-  /** These have changed. */
-  changed(sandboxes: readonly string[], sources: boolean): void;
+  /** This has changed. */
+  changed(what: Changed): void;
   /** Anything may have changed. */
   gap(): void;
   /** Whether every change up to now has been heard. Called when that turns. */
@@ -172,7 +172,7 @@ export class ChangeStream {
         listener.gap();
         break;
       case "changed":
-        listener.changed(conclusion.sandboxes, conclusion.sources);
+        listener.changed(conclusion);
         break;
       case "broken":
         listener.gap();

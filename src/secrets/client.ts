@@ -145,7 +145,7 @@ export class SecretApiClient {
   async openChanges(since: string | undefined, signal: AbortSignal): Promise<ChangesAnswer> {
     if (this.#form === "daytona") return { kind: "absent" };
     const query = since === undefined ? "" : `?since=${encodeURIComponent(since)}`;
-    const opening = await this.#transport.open(`/changes${query}`, "text/event-stream", signal);
+    const opening = await this.#transport.open(`/changes${query}`, "text/event-stream", "secrets-in-changes", signal);
     if (opening.kind === "open") {
       this.#form = "keyswap";
       return opening;

@@ -13,6 +13,7 @@
 
 import { LRUCache } from "lru-cache";
 import type { Clock, GrantSource, GrantsAnswer } from "../core/ports.ts";
+import type { Changed } from "./change-position.ts";
 import { ChangeStream, type StreamState } from "./change-stream.ts";
 import type { Failure, SecretApiClient } from "./client.ts";
 import { Freshness } from "./freshness.ts";
@@ -21,6 +22,7 @@ import { type SecretsLogger, silentLogger } from "./logger.ts";
 import { RefreshQueue } from "./refresh-queue.ts";
 import { type EntryOwner, type HeldAnswer, SandboxEntry } from "./sandbox-entry.ts";
 import { type SourceAnswer, SourceTable } from "./source-table.ts";
+import { SpreadRefresh } from "./spread-refresh.ts";
 import { systemTimers, type Timers } from "./timers.ts";
 
 export interface GrantCacheOptions {
@@ -82,7 +84,10 @@ export class GrantCache implements GrantSource {
   readonly #held: HeldSandboxes;
   readonly #sources: SourceTable;
   readonly #stream: ChangeStream;
+  /** For what a change named. */
   readonly #queue: RefreshQueue;
+  /** For what may be all that is held. */
+  readonly #spread: SpreadRefresh;
   readonly #owner: EntryOwner;
   #apiFailure: string | undefined;
   #heardAt: number | undefined;
@@ -114,12 +119,18 @@ export class GrantCache implements GrantSource {
     };
     this.#sources = new SourceTable(client, this.#freshness, clock);
     this.#queue = new RefreshQueue((sandboxId) => this.#refetch(sandboxId));
+    this.#spread = new SpreadRefresh({
+      needsFetch: (sandboxId) => this.#needsFetch(sandboxId),
+      refetch: (sandboxId) => this.#refetch(sandboxId),
+      timers,
+      random,
+    });
     this.#held = new HeldSandboxes(timers, this.#freshness.ttlMs, (sandboxId) => this.#queue.add(sandboxId));
     this.#stream = new ChangeStream({
       open: (since, signal) => client.openChanges(since, signal),
       listener: {
         heard: (now) => this.#heard(now),
-        changed: (sandboxes, sources) => this.#changed(sandboxes, sources),
+        changed: (what) => this.#changed(what),
         gap: () => this.#gap(),
         currentTurned: (current) => this.#currentTurned(current),
       },
@@ -140,6 +151,7 @@ export class GrantCache implements GrantSource {
   async close(): Promise<void> {
     this.#held.close();
     this.#queue.close();
+    this.#spread.close();
     this.#listeners.clear();
     await this.#stream.close();
   }
@@ -275,7 +287,7 @@ export class GrantCache implements GrantSource {
     this.#heardAt = now;
   }
 
-  #changed(sandboxes: readonly string[], sources: boolean): void {
+  #changed({ sandboxes, placeholder, sources }: Changed): void {
     // First all are marked, then anything is fetched.
     if (sources) this.#sources.touch();
     for (const sandboxId of sandboxes) {
@@ -283,12 +295,28 @@ export class GrantCache implements GrantSource {
       this.#strangers.peek(sandboxId)?.cached.touch();
       this.#entries.peek(sandboxId)?.cached.touch();
     }
+    if (placeholder !== undefined) this.#changedSecret(placeholder);
     for (const sandboxId of sandboxes) if (this.#entries.has(sandboxId)) this.#queue.add(sandboxId);
+  }
+
+  /**
+   * What was fetched before shows whether it holds the secret: had it been mounted since, an earlier change would have named
+   * the sandbox. What is being fetched may hold it unseen, so all of that counts as overtaken.
+   */
+  #changedSecret(placeholder: string): void {
+    for (const entry of this.#loading.values()) entry.cached.touch();
+    const stale: string[] = [];
+    for (const entry of this.#entries.values()) {
+      if (!entry.holds(placeholder)) continue;
+      entry.cached.touch();
+      stale.push(entry.sandboxId);
+    }
+    this.#spread.add(stale);
   }
 
   #gap(): void {
     this.#freshness.epoch++;
-    this.#queueAll();
+    this.#spread.add(this.#entries.keys());
   }
 
   #currentTurned(current: boolean): void {
@@ -296,18 +324,19 @@ export class GrantCache implements GrantSource {
     if (!current) return;
     // It was just heard, so nothing need wait for a pause to end.
     this.#freshness.breaker.heard();
-    this.#queueAll();
+    this.#spread.add(this.#entries.keys());
   }
 
-  /** The most recently used first. */
-  #queueAll(): void {
-    for (const sandboxId of this.#entries.keys()) this.#queue.add(sandboxId);
+  #needsFetch(sandboxId: string): boolean {
+    const entry = this.#entries.peek(sandboxId);
+    return entry === undefined ? this.#held.has(sandboxId) : entry.cached.fresh(this.#clock()) === undefined;
   }
 
   async #refetch(sandboxId: string): Promise<void> {
+    if (!this.#needsFetch(sandboxId)) return;
     const entry = this.#entries.peek(sandboxId);
-    if (entry !== undefined && entry.cached.fresh(this.#clock()) === undefined) await entry.cached.revalidate();
+    if (entry !== undefined) await entry.cached.revalidate();
     // Fallen out of the cache while a tunnel depends on it.
-    if (entry === undefined && this.#held.has(sandboxId)) await this.get(sandboxId);
+    else await this.get(sandboxId);
   }
 }

@@ -59,6 +59,11 @@ export class SandboxEntry {
     return this.#isGone ? undefined : this.#grants?.version;
   }
 
+  /** Whether a grant that is held, or was before the API forgot the sandbox, stands for this placeholder's secret. */
+  holds(placeholder: string): boolean {
+    return this.#grants?.grants.some((grant) => grant.placeholder === placeholder) ?? false;
+  }
+
   /** The hot path: on a hit the same object each time. */
   get(now: number): GrantsAnswer | Promise<GrantsAnswer> {
     if (now >= this.retired.expiresAt) this.#forgetRetired(now);

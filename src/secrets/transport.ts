@@ -98,11 +98,11 @@ export class ApiTransport {
   }
 
   /**
-   * A GET whose answer goes on: event streams. Connection and head have the deadline; the chunks have none, so whoever
+   * A GET whose answer goes on: event streams. `prefer` as in RFC 7240. Connection and head have the deadline; the chunks have none, so whoever
    * reads them watches the silence and calls `close`, after which the iteration throws. `signal` ends the opening. Never
    * rejects.
    */
-  async open(path: string, contentType: string, signal: AbortSignal): Promise<Opening> {
+  async open(path: string, contentType: string, prefer: string, signal: AbortSignal): Promise<Opening> {
     if (this.#closed || signal.aborted) return { kind: "unreachable", detail: "closed" };
     // A connection of its own: it must not take one of the pool's away for hours.
     const client = new Client(this.#origin, { ...this.#connectOptions(), bodyTimeout: 0 });
@@ -114,7 +114,7 @@ export class ApiTransport {
     const timer = setTimeout(close, this.#options.requestTimeoutMs);
     signal.addEventListener("abort", close, { once: true });
     try {
-      const answer = await request.call(client, this.#request(path, { accept: contentType }));
+      const answer = await request.call(client, this.#request(path, { accept: contentType, prefer }));
       answer.body.on("error", ignore);
       if (answer.statusCode === 200 && hasType(answer.headers, contentType)) {
         return { kind: "open", chunks: answer.body, close };

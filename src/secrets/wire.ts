@@ -28,6 +28,8 @@ export type ChangeMessage =
       readonly kind: "change";
       readonly version: string;
       readonly sandboxes: readonly string[];
+      /** Of a secret that changed and is mounted in too many sandboxes to name them: whoever holds it has changed. */
+      readonly placeholder?: string | undefined;
       readonly sources: boolean;
     }
   /** Of an event we do not know. */
@@ -102,7 +104,12 @@ const notFoundAnswer = z.object({ statusCode: z.literal(404) });
 
 const positionMessage = z.object({ version });
 const resetMessage = z.object({ version: version.optional() });
-const changeMessage = z.object({ version, sandboxes: z.array(z.string().max(1024)), sources: z.boolean() });
+const changeMessage = z.object({
+  version,
+  sandboxes: z.array(z.string().max(1024)),
+  placeholder: z.string().min(1).max(maxPlaceholderLength).optional(),
+  sources: z.boolean(),
+});
 
 /** The answer of `GET /sandbox/{id}/egress`. */
 export function parseEgressAnswer(body: Buffer, expectedId: string): Parsed<SandboxGrants> {

@@ -3,18 +3,22 @@
 
 import type { Clock } from "../core/ports.ts";
 import type { Change, ChangeLog, ChangesAnswer } from "../core/store.ts";
-import { integer, json, type Sql, type SqlReader, type SqlWriter, text } from "./sql.ts";
+import { integer, json, type Sql, type SqlReader, type SqlWriter, text, textOrNull } from "./sql.ts";
 
-/** Beyond this many sandboxes a change names none: everything may have changed. */
+/** Beyond this many sandboxes a change names none of them, but the secret that they have in common. */
 const MAX_NAMED_SANDBOXES = 1_000;
 
-export async function appendChange(tx: SqlWriter, change: Change): Promise<void> {
+export async function appendChange(
+  tx: SqlWriter,
+  change: Omit<Change, "placeholder"> & Partial<Pick<Change, "placeholder">>,
+): Promise<void> {
   const named = change.sandboxes !== null && change.sandboxes.length <= MAX_NAMED_SANDBOXES;
   await tx.run(
-    "INSERT INTO changes (version, organization_id, sandboxes, sources) VALUES (?, ?, ?, ?)",
+    "INSERT INTO changes (version, organization_id, sandboxes, placeholder, sources) VALUES (?, ?, ?, ?, ?)",
     change.version,
     change.organizationId,
     named ? JSON.stringify(change.sandboxes) : null,
+    named ? null : (change.placeholder ?? null),
     change.sources ? 1 : 0,
   );
   if (change.sources) await setCounter(tx, "sources_version", change.version);
@@ -68,7 +72,8 @@ export class ChangeTable implements ChangeLog {
 
   async since(version: number, limit: number): Promise<ChangesAnswer> {
     const rows = await this.#sql.all(
-      "SELECT version, organization_id, sandboxes, sources FROM changes WHERE version > ? ORDER BY version LIMIT ?",
+      `SELECT version, organization_id, sandboxes, placeholder, sources FROM changes WHERE version > ?
+         ORDER BY version LIMIT ?`,
       version,
       limit,
     );
@@ -82,6 +87,7 @@ export class ChangeTable implements ChangeLog {
         version: integer(row, "version"),
         organizationId: text(row, "organization_id"),
         sandboxes: row.sandboxes === null ? null : json<string[]>(row, "sandboxes"),
+        placeholder: textOrNull(row, "placeholder"),
         sources: integer(row, "sources") === 1,
       })),
     };

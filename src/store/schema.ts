@@ -70,6 +70,7 @@ export const migrations: readonly (readonly string[])[] = [
       state {text} NOT NULL)`,
     "CREATE INDEX proxies_seen ON proxies (seen_at)",
   ],
+  ["ALTER TABLE changes ADD COLUMN placeholder {text}"],
 ];
 
 export interface MigrationStep {

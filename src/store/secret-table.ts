@@ -149,6 +149,7 @@ export class SecretTable implements SecretStore {
         version,
         organizationId,
         sandboxes: touched.map((sandbox) => text(sandbox, "id")),
+        placeholder: before.placeholder,
         sources: false,
       });
       await appendAudit(tx, {
@@ -180,6 +181,7 @@ export class SecretTable implements SecretStore {
         version,
         organizationId,
         sandboxes: touched.map((sandbox) => text(sandbox, "id")),
+        placeholder: text(row, "placeholder"),
         sources: false,
       });
       await appendAudit(tx, {

@@ -10,7 +10,9 @@ beforeAll(async () => {
 });
 afterAll(() => api.close());
 
-async function follow(options: { key?: string; since?: string; lastEventId?: string; url?: string } = {}) {
+async function follow(
+  options: { key?: string; since?: string; lastEventId?: string; prefer?: string; url?: string } = {},
+) {
   const follower = await followChanges(options.url ?? api.url, options.key ?? api.proxyKey, options);
   onTestFinished(() => follower.close());
   expect(follower.status).toBe(200);
@@ -81,6 +83,41 @@ it("beats every few seconds with the current version", async () => {
   const { messages } = await follow();
   await expect.poll(() => messages.at(-1)?.event, { timeout: 10_000, interval: 100 }).toBe("heartbeat");
   expect(messages.at(-1)).toMatchObject({ id: undefined, data: { version: await version() } });
+});
+
+describe("a secret that is mounted in over 1,000 sandboxes", () => {
+  it("is named by its placeholder to who asked for that; others, who would not know it, are reset", async () => {
+    const secret = (await api.call("POST", "/secret", { name: "WIDE", value: "v" })).body;
+    const mounted = { secrets: [{ A: "WIDE" }] };
+    const box = (await api.call("POST", "/sandbox", mounted)).body;
+    for (let made = 1; made < 1_001; made += 50)
+      await Promise.all(Array.from({ length: 50 }, () => api.call("POST", "/sandbox", mounted)));
+    const bound = { name: "bound", permissions: ["resolve:secrets"], sandboxId: box.id };
+    const { value: boundKey } = (await api.call("POST", "/api-keys", bound)).body;
+    const { body: other } = await api.call("POST", "/organizations", { name: "bystander" });
+    const headers = { "x-daytona-organization-id": other.id };
+    const resolve = { name: "p", permissions: ["resolve:secrets"] };
+    const { value: otherKey } = (await api.call("POST", "/api-keys", resolve, { headers })).body;
+    const since = await version();
+    const prefer = "wait=5, Secrets-In-Changes";
+    const listeners = [{ prefer }, {}, { prefer: "wait=5" }, { prefer, key: boundKey }, { prefer, key: otherKey }];
+    const live = await Promise.all(listeners.map((each) => follow(each)));
+    await api.call("PATCH", `/secret/${secret.id}`, { value: "w" });
+    const late = await Promise.all(listeners.map((each) => follow({ ...each, since })));
+    const data = { version: String(Number(since) + 1), sandboxes: [], sources: false };
+    const expected = [
+      { event: "change", data: { ...data, placeholder: secret.placeholder } },
+      { event: "reset", data: { version: data.version } },
+      { event: "reset", data: { version: data.version } },
+      { event: "change", data: { ...data, sandboxes: [box.id] } },
+      { event: "change", data },
+    ];
+    for (const streams of [live, late]) {
+      for (const [at, { messages }] of streams.entries()) {
+        await expect.poll(() => messages[1]).toEqual({ id: data.version, ...expected[at] });
+      }
+    }
+  }, 30_000);
 });
 
 describe("a credential that sees less", () => {

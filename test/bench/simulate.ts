@@ -3,11 +3,11 @@
 // measured unit costs. docs/scale.md reads the result.
 //
 //   --gateways 1000 --sandboxes 1000000 --replicas 6 --minutes 3 --requests 0.05 --roaming 0.02
-//   --rotations 5 --creations 50 --shared 0.001 --json
+//   --rotations 5 --creations 50 --shared 0.001 --mounted 2000 --json
 //
 // Rules played: a bounded cache of grants per gateway, fetched on a miss; a change names up to 1,000 sandboxes and goes to every
-// stream, gateways fetch anew what they hold of it; a change that names more is a reset: every gateway asks again for all
-// it holds (304 for what did not change), 8 at a time; every gateway reports every 10 s and is greeted every 5 s.
+// stream, gateways fetch anew what they hold of it; beyond that it names the secret: each gateway marks what it holds with that
+// secret, fetches it when it is used, and the rest at 4 a second; every gateway reports every 10 s and is greeted every 5 s.
 // Left out: the network, audit storage, list pages and the console.
 
 import { readFileSync } from "node:fs";
@@ -17,8 +17,8 @@ import { parseArgs } from "node:util";
 /** Microseconds of CPU, from `npm run bench` and api-cost.ts (PostgreSQL), both on one busy machine: see docs/scale.md. */
 const costs = {
   gateway: { request: requestCost(), fetch: 600, event: 20 },
-  api: { fetch: 1160, unchanged: 400, write: 2700, event: 11, report: 1500, greeting: 30 },
-  postgres: { fetch: 1085, unchanged: 190, write: 2800, report: 300, notify: 50, poll: 60 },
+  api: { fetch: 1160, write: 2700, event: 11, report: 1500, greeting: 30 },
+  postgres: { fetch: 1085, write: 2800, report: 300, notify: 50, poll: 60 },
 } as const;
 /** Bytes in memory: of one sandbox's 5 grants, compiled for one host (measured), and of a gateway with none. */
 const grantsBytes = 37 * 1024;
@@ -26,9 +26,8 @@ const gatewayBytes = 140 * 1024 * 1024;
 const eventBytes = 150;
 const cacheMax = 20_000;
 const namedAtMost = 1_000;
-const refreshLanes = 8;
-/** What one fetch takes, waiting included: bounds how fast a gateway catches up. */
-const fetchSeconds = 0.005;
+/** Of what a widely mounted secret made stale and nobody uses, at each gateway: src/secrets/spread-refresh.ts. */
+const spreadPerSecond = 4;
 const streamsPerReplica = 1_000;
 
 const { values } = parseArgs({
@@ -42,6 +41,7 @@ const { values } = parseArgs({
     rotations: { type: "string", default: "5" },
     creations: { type: "string", default: "50" },
     shared: { type: "string", default: "0.001" },
+    mounted: { type: "string", default: "2000" },
     json: { type: "boolean", default: false },
   },
 });
@@ -66,6 +66,8 @@ const rotationRate = number("rotations", 0, 10_000);
 const creationRate = number("creations", 0, 100_000);
 /** Share of rotations that concern a secret mounted in more sandboxes than a change names. */
 const shared = number("shared", 0, 1);
+/** In how many. */
+const mounted = Math.min(sandboxes, number("mounted", namedAtMost + 1, 5_000_000));
 
 /** Of one small request through keyswap, as `npm run bench` has it. */
 function requestCost(): number {
@@ -101,26 +103,33 @@ interface Second {
   requests: number;
   misses: number;
   fetches: number;
-  unchanged: number;
   writes: number;
-  resets: number;
+  wide: number;
 }
 
 /** At the start each gateway holds its own. The one that came first goes first, near enough to the least recently used. */
 const caches = Array.from({ length: gateways }, () => new Set<number>());
 for (let sandbox = 0; sandbox < sandboxes; sandbox++) caches[sandbox % gateways]!.add(sandbox);
-/** Fetches that resets have left to do, by gateway. */
-const backlog = new Float64Array(gateways);
+/** Sandboxes held with a secret that has changed since they were fetched, by gateway; any of those held may be one. */
+const stale = new Float64Array(gateways);
 let created = 0;
+let catchingUp = 0;
 let longestCatchUp = 0;
 
 function playSecond(): Second {
-  const second: Second = { requests: 0, misses: 0, fetches: 0, unchanged: 0, writes: 0, resets: 0 };
+  const second: Second = { requests: 0, misses: 0, fetches: 0, writes: 0, wide: 0 };
   second.requests = arrivals(sandboxes * requestRate);
   for (let i = 0; i < second.requests; i++) {
     const sandbox = created + below(sandboxes);
-    const cache = caches[random() < roaming ? below(gateways) : sandbox % gateways]!;
-    if (cache.has(sandbox)) continue;
+    const at = random() < roaming ? below(gateways) : sandbox % gateways;
+    const cache = caches[at]!;
+    if (cache.has(sandbox)) {
+      if (stale[at]! > 0 && random() * cache.size < stale[at]!) {
+        stale[at]! -= Math.min(1, stale[at]!);
+        second.fetches += 1;
+      }
+      continue;
+    }
     if (cache.size >= cacheMax) {
       const [oldest] = cache;
       cache.delete(oldest!);
@@ -133,8 +142,11 @@ function playSecond(): Second {
   second.writes += rotations;
   for (let i = 0; i < rotations; i++) {
     if (random() < shared) {
-      second.resets += 1;
-      for (let at = 0; at < gateways; at++) backlog[at] = caches[at]!.size;
+      second.wide += 1;
+      for (let at = 0; at < gateways; at++) {
+        const { size } = caches[at]!;
+        stale[at] = Math.min(size, stale[at]! + (size * mounted) / sandboxes);
+      }
       continue;
     }
     // Those with the secret in common mostly stand at one gateway's neighbours: any will do for the count.
@@ -148,15 +160,15 @@ function playSecond(): Second {
   for (let n = 0; n < made; n++) caches[(created + n) % gateways]!.delete(created + n);
   created += made;
   second.writes += 2 * made;
-  const perGateway = refreshLanes / fetchSeconds;
   let busy = false;
   for (let at = 0; at < gateways; at++) {
-    const done = Math.min(backlog[at]!, perGateway);
-    backlog[at]! -= done;
-    second.unchanged += done;
-    busy ||= backlog[at]! > 0;
+    const done = Math.min(stale[at]!, spreadPerSecond);
+    stale[at]! -= done;
+    second.fetches += done;
+    busy ||= stale[at]! > 0;
   }
-  longestCatchUp = busy ? longestCatchUp + 1 : longestCatchUp;
+  catchingUp = busy ? catchingUp + 1 : 0;
+  longestCatchUp = Math.max(longestCatchUp, catchingUp);
   return second;
 }
 
@@ -168,15 +180,13 @@ function load(second: Second): { gateway: number; api: number; postgres: number;
   const events = second.writes * gateways;
   const reports = gateways / 10;
   const greetings = gateways / 5;
-  const calls = second.fetches + second.unchanged + reports;
+  const calls = second.fetches + reports;
   return {
     gateway: cores(
-      (second.requests * gateway.request + (second.fetches + second.unchanged) * gateway.fetch) / gateways +
-        second.writes * gateway.event,
+      (second.requests * gateway.request + second.fetches * gateway.fetch) / gateways + second.writes * gateway.event,
     ),
     api: cores(
       second.fetches * api.fetch +
-        second.unchanged * api.unchanged +
         second.writes * api.write +
         events * api.event +
         reports * api.report +
@@ -184,7 +194,6 @@ function load(second: Second): { gateway: number; api: number; postgres: number;
     ),
     postgres: cores(
       second.fetches * postgres.fetch +
-        second.unchanged * postgres.unchanged +
         second.writes * (postgres.write + replicas * postgres.notify) +
         reports * postgres.report +
         replicas * postgres.poll,
@@ -221,7 +230,7 @@ const shares = {
 };
 const [first] = Object.entries(shares).sort((a, b) => b[1].peak - a[1].peak);
 const report = {
-  fleet: { gateways, sandboxes, replicas, seconds, requestRate, roaming, rotationRate, creationRate, shared },
+  fleet: { gateways, sandboxes, replicas, seconds, requestRate, roaming, rotationRate, creationRate, shared, mounted },
   perSecond: {
     requests: mean((one) => one.requests),
     cacheMissShare:
@@ -244,7 +253,7 @@ const report = {
     postgresPeak: peak((one) => one.postgres),
   },
   memoryMb: { gateway: (gatewayBytes + heldOnAverage * grantsBytes) / 1024 / 1024, sandboxesHeld: heldOnAverage },
-  resets: loads.reduce((sum, one) => sum + one.resets, 0),
+  wideRotations: loads.reduce((sum, one) => sum + one.wide, 0),
   secondsCatchingUp: longestCatchUp,
   shares,
   firstBottleneck: first?.[0],
@@ -262,7 +271,8 @@ else {
       `API calls a second           ${one(perSecond.apiCalls)}, at most ${one(perSecond.apiCallsPeak).trim()}\n` +
       `writes a second              ${one(perSecond.writes)}\n` +
       `events sent a second         ${one(perSecond.eventsSent)}, ${one(perSecond.fanOutMbit).trim()} Mbit/s\n` +
-      `resets                       ${one(report.resets)}\n\n` +
+      `widely mounted rotations     ${one(report.wideRotations)}, ` +
+      `${one(report.secondsCatchingUp).trim()} s at most until all is fetched\n\n` +
       `cores, all gateways          ${one(busy.allGateways)}\n` +
       `cores, all API replicas      ${one(busy.allReplicas)}, at most ${one(busy.allReplicasPeak).trim()}\n` +
       `cores, PostgreSQL            ${one(busy.postgres)}, at most ${one(busy.postgresPeak).trim()}\n` +

@@ -5,7 +5,7 @@ import type { ChangeMessage } from "../../src/secrets/wire.ts";
 
 const hello = (version: string): ChangeMessage => ({ kind: "hello", version });
 const beat = (version: string): ChangeMessage => ({ kind: "heartbeat", version });
-const change = (version: string, ...sandboxes: string[]): ChangeMessage => ({
+const change = (version: string, ...sandboxes: string[]): ChangeMessage & { kind: "change" } => ({
   kind: "change",
   version,
   sandboxes,
@@ -31,6 +31,12 @@ describe("a position in the sequence of changes", () => {
     const position = at("7");
     expect(position.take(change("8", "a", "b"))).toEqual({ kind: "changed", sandboxes: ["a", "b"], sources: false });
     expect(position.version).toBe("8");
+    expect(position.take({ ...change("9"), placeholder: "dtn_secret_shared" })).toEqual({
+      kind: "changed",
+      sandboxes: [],
+      placeholder: "dtn_secret_shared",
+      sources: false,
+    });
   });
 
   it("is current at once after a reconnect in which nothing had happened", () => {

@@ -5,6 +5,7 @@ import type { GrantsAnswer } from "../../src/core/ports.ts";
 import { SecretApiClient } from "../../src/secrets/client.ts";
 import { GrantCache, type GrantCacheOptions } from "../../src/secrets/grant-cache.ts";
 import { retiredForMs } from "../../src/secrets/retired-grants.ts";
+import { meanPauseMs } from "../../src/secrets/spread-refresh.ts";
 import { FakeApi, gate, problem, type WireGrant, wireGrant } from "./fake-api.ts";
 import { ManualTime } from "./manual-time.ts";
 
@@ -623,6 +624,92 @@ describe("with a live change stream", () => {
     await eventually(() => {
       for (const id of ids) expect(valuesOf(granted(cache.get(id)))).toEqual(["new"]);
     });
+  });
+});
+
+describe("a change that names a secret and not its many sandboxes", () => {
+  const shared = wireGrant("SHARED", { value: "revoked" });
+  const rotated = { ...shared, value: "rotated" };
+  const ids = Array.from({ length: 20 }, (_each, i) => `sb-${i}`);
+
+  /** Holds the grants of 20 sandboxes with the secret and of one without. */
+  async function holdAll(): Promise<void> {
+    for (const id of ids) api.put(id, [wireGrant("OWN"), shared]);
+    api.put("bystander", [wireGrant("OWN")]);
+    await goLive();
+    for (const id of [...ids, "bystander"]) await cache.get(id);
+    api.asked.length = 0;
+  }
+
+  function rotate(): void {
+    for (const id of ids) api.put(id, [rotated], { silent: true });
+    api.send("change", {
+      version: String(api.version),
+      sandboxes: [],
+      sources: false,
+      placeholder: shared.placeholder,
+    });
+  }
+  const heard = () => eventually(() => expect(cache.state.version).toBe(String(api.version)));
+
+  it("keeps the old value in from the moment it was heard, and has it fetched by whoever is used, alone", async () => {
+    await holdAll();
+    rotate();
+    await heard();
+    expect(api.asked).toEqual([]);
+    expect(valuesOf(await grantedLater(cache.get("sb-3")))).toEqual(["rotated"]);
+    expect(api.asked).toEqual(["/api/sandbox/sb-3/egress"]);
+    breakApi(503);
+    expect((await cache.get("sb-4")).kind).toBe("unavailable");
+  });
+
+  it("leaves alone who does not hold it", async () => {
+    await holdAll();
+    const before = cache.get("bystander");
+    rotate();
+    await heard();
+    expect(cache.get("bystander")).toBe(before);
+  });
+
+  it("overtakes a fetch that may have read the old value", async () => {
+    api.put("new", [shared]);
+    await goLive();
+    const late = gate();
+    api.lateGate = late.promise;
+    const answer = cache.get("new");
+    await eventually(() => expect(api.asked).toHaveLength(1));
+    api.put("new", [rotated], { silent: true });
+    api.send("change", {
+      version: String(api.version),
+      sandboxes: [],
+      sources: false,
+      placeholder: shared.placeholder,
+    });
+    await heard();
+    api.lateGate = undefined;
+    late.open();
+    expect(valuesOf(await grantedLater(answer))).toEqual(["rotated"]);
+  });
+
+  it.each([
+    ["a named secret", rotate],
+    ["a reset", () => api.send("reset", { version: String(++api.version) })],
+  ])("fetches the others one after another with pauses in between: %s", async (_, mark) => {
+    await holdAll();
+    mark();
+    await heard();
+    expect(api.asked).toEqual([]);
+    const due = mark === rotate ? ids.length : ids.length + 1;
+    for (let fetched = 1; fetched <= due; fetched++) {
+      await eventually(() => expect(time.pending).toBeGreaterThan(1));
+      time.pass(meanPauseMs);
+      await eventually(() => expect(api.asked).toHaveLength(fetched));
+    }
+    await eventually(() => expect(granted(cache.get("sb-0")).version).toBe(api.sandboxes.get("sb-0")?.version));
+    time.pass(10 * meanPauseMs);
+    await hear();
+    expect(new Set(api.asked).size).toBe(due);
+    expect(api.asked).toHaveLength(due);
   });
 });
 

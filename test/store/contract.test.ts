@@ -548,13 +548,22 @@ function contract(implementation: Implementation): void {
       expect(heard).toHaveLength(count);
     });
 
-    it("name no one where too many sandboxes are concerned", async () => {
-      const { id } = await createSecret("SHARED");
+    it("name the secret, by what it was known, where too many sandboxes are concerned", async () => {
+      const { id, placeholder } = await createSecret("SHARED");
       const mounts = [{ env: "A", secretName: "SHARED" }];
       await Promise.all(Array.from({ length: 1_001 }, (_, at) => createSandbox(`many-${at}`, { mounts })));
       const before = await store.changes.version();
       await store.secrets.update(organizationId, id, { hosts: ["a.example"] }, actor);
-      expect(await store.changes.since(before, 10)).toMatchObject({ changes: [{ sandboxes: null }] });
+      const renamed = `${placeholder}x`;
+      await store.secrets.update(organizationId, id, { placeholder: renamed }, actor);
+      await store.secrets.delete(organizationId, id, actor);
+      expect(await store.changes.since(before, 10)).toMatchObject({
+        changes: [
+          { sandboxes: null, placeholder },
+          { sandboxes: null, placeholder },
+          { sandboxes: null, placeholder: renamed },
+        ],
+      });
     });
   });
 

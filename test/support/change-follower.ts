@@ -5,7 +5,12 @@ import { createParser } from "eventsource-parser";
 export interface ChangeMessage {
   readonly event: string;
   readonly id: string | undefined;
-  readonly data: { readonly version: string; readonly sandboxes?: readonly string[]; readonly sources?: boolean };
+  readonly data: {
+    readonly version: string;
+    readonly sandboxes?: readonly string[];
+    readonly sources?: boolean;
+    readonly placeholder?: string;
+  };
 }
 
 export interface Follower {
@@ -19,7 +24,7 @@ export interface Follower {
 export async function followChanges(
   url: string,
   key: string,
-  options: { since?: string; lastEventId?: string; onMessage?: (message: ChangeMessage) => void } = {},
+  options: { since?: string; lastEventId?: string; prefer?: string; onMessage?: (message: ChangeMessage) => void } = {},
 ): Promise<Follower> {
   const abort = new AbortController();
   const query = options.since === undefined ? "" : `?since=${options.since}`;
@@ -27,6 +32,7 @@ export async function followChanges(
     signal: abort.signal,
     headers: {
       authorization: `Bearer ${key}`,
+      ...(options.prefer === undefined ? {} : { prefer: options.prefer }),
       ...(options.lastEventId === undefined ? {} : { "last-event-id": options.lastEventId }),
     },
   });
