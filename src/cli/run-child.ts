@@ -6,9 +6,11 @@ import { CliError } from "./command.ts";
 
 /** As shells answer: 127 where there is no such command, 126 where it cannot be run, 128 and the signal's number. */
 export async function runChild(command: string, args: readonly string[], env: Record<string, string>): Promise<number> {
-  const child = spawn(command, args, { stdio: "inherit", env });
-  const release = passSignals(child);
+  // Before the command is there: it may be heard of, and a signal for it sent, before spawn returns.
+  let child: ChildProcess | undefined;
+  const release = passSignals((signal) => child?.kill(signal));
   try {
+    child = spawn(command, args, { stdio: "inherit", env });
     return await endOf(child, command);
   } finally {
     release();
@@ -34,10 +36,9 @@ function endOf(child: ChildProcess, command: string): Promise<number> {
 const terminalSignals = ["SIGINT", "SIGQUIT"] as const;
 const passedSignals = ["SIGTERM", "SIGHUP", "SIGUSR2"] as const;
 
-/** Until the returned function is called, signals go to the child instead of ending us: we end when it does. */
-function passSignals(child: ChildProcess): () => void {
+/** Until the returned function is called, signals are passed on instead of ending us: we end when the command does. */
+function passSignals(pass: (signal: NodeJS.Signals) => void): () => void {
   const hasTerminal = process.stdin.isTTY || process.stderr.isTTY;
-  const pass = (signal: NodeJS.Signals) => void child.kill(signal);
   const keep = () => {};
   for (const signal of passedSignals) process.on(signal, pass);
   for (const signal of terminalSignals) process.on(signal, hasTerminal ? keep : pass);
