@@ -86,7 +86,10 @@ describe("floods", () => {
       wire.reset(2 * at + 1, errorCode.cancel);
     });
     expect(taken).toBeLessThan(20_000);
-    await expectSentAway(errorCode.enhanceYourCalm);
+    // nghttp2 itself may have had enough first. The connection then closes at once, and with bytes unread on it TCP
+    // throws away what was not yet delivered.
+    await expectSentAway();
+    expect([errorCode.enhanceYourCalm, undefined]).toContain(wire.goawayCode);
   });
 
   it("a head that never ends (CVE-2024-27316)", async () => {

@@ -145,6 +145,7 @@ export class WebSocketReader {
     if (opcode < opcodes.close || opcode > opcodes.pong) return "an opcode that is not defined";
     if (!this.#isFinal) return "a fragmented control frame";
     if ((second & 0x7f) > maxControlBytes) return "a control frame of more than 125 bytes";
+    if (opcode === opcodes.close && (second & 0x7f) === 1) return "half a close code";
     return undefined;
   }
 
@@ -234,7 +235,6 @@ export class WebSocketReader {
 /** What is wrong with a close frame's payload: nothing, or a code and a reason (section 5.5.1). */
 function closeFault(payload: Buffer): string | undefined {
   if (payload.length === 0) return undefined;
-  if (payload.length === 1) return "half a close code";
   return isCloseCode(payload.readUInt16BE(0)) ? undefined : "a close code that must not be sent";
 }
 

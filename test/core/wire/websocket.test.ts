@@ -136,6 +136,7 @@ describe("fails the connection", () => {
     ["a negative length", "82 7f 80 00 00 00 00 00 00 00"],
     ["a masked frame of a server", "81 81 00 00 00 00 61"],
     ["half a close code", "88 01 03"],
+    ["half a close code, told by the length alone", "88 01"],
     ["close code 999", "88 02 03 e7"],
     ["close code 1005", "88 02 03 ed"],
     ["close code 1006", "88 02 03 ee"],
