@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { countTraffic } from "../../src/core/traffic.ts";
+import { exchangeEvent } from "../support/audit-events.ts";
 import { startSecretApi, type TestApi } from "../support/secret-api.ts";
 
 let api: TestApi;
@@ -75,26 +76,11 @@ describe("what the console asks", () => {
       { name: "OPENAI", mounts: 1, lastUsedAt: null },
       { name: "UNUSED", mounts: 0, lastUsedAt: null },
     ]);
-    const event = {
-      type: "exchange",
+    const event = exchangeEvent({
       time: new Date().toISOString(),
-      id: "1",
       sandbox: box.body.id,
-      way: "connect",
-      authority: "a.test:443",
-      protocol: "h2",
-      method: "GET",
-      path: "/",
-      status: 200,
-      error: undefined,
-      requestBytes: 0,
-      responseBytes: 0,
-      firstByteMs: 1,
-      durationMs: 1,
       substituted: [{ secret: "OPENAI", surface: "header" }],
-      notSubstituted: [],
-      scrubbed: [],
-    } as const;
+    });
     const report = { proxy: "p", counts: countTraffic([event]), events: [event], unsampled: 0, lost: 0 };
     await api.call("POST", "/egress/events", report, { key: api.proxyKey });
     const { body, text } = await api.call("GET", `/console/secrets/${made.body.id}`);

@@ -1,29 +1,10 @@
 import { expect, test } from "vitest";
 import { RunSummary } from "../../src/cli/run-summary.ts";
 import type { AuditEvent, ExchangeEvent } from "../../src/core/audit.ts";
+import { commonFields, exchangeEvent } from "../support/audit-events.ts";
 
-const common = { time: "2026-01-01T00:00:00Z", id: "1", sandbox: "s", way: "connect" } as const;
-
-function exchange(host: string, changes: Partial<ExchangeEvent> = {}): ExchangeEvent {
-  return {
-    ...common,
-    type: "exchange",
-    authority: `${host}:443`,
-    protocol: "http/1.1",
-    method: "GET",
-    path: "/",
-    status: 200,
-    error: undefined,
-    requestBytes: 0,
-    responseBytes: 0,
-    firstByteMs: 1,
-    durationMs: 1,
-    substituted: [],
-    notSubstituted: [],
-    scrubbed: [],
-    ...changes,
-  };
-}
+const exchange = (host: string, changes: Partial<ExchangeEvent> = {}): ExchangeEvent =>
+  exchangeEvent({ authority: `${host}:443`, ...changes });
 
 function summaryOf(events: readonly AuditEvent[]): readonly string[] {
   const summary = new RunSummary();
@@ -38,7 +19,7 @@ test("nothing was sent", () => {
 test("what went out, what did not and why, each sentence once", () => {
   const written = exchange("api.example", { substituted: [{ secret: "API", surface: "header" }], scrubbed: ["API"] });
   const withheld = exchange("evil.example", { notSubstituted: [{ secret: "API", reason: "host-not-allowed" }] });
-  const refused: AuditEvent = { ...common, type: "refusal", authority: "10.0.0.1:443", error: "address-private" };
+  const refused: AuditEvent = { ...commonFields, type: "refusal", authority: "10.0.0.1:443", error: "address-private" };
   const [first, ...sentences] = summaryOf([written, written, withheld, withheld, refused]);
   expect(first).toBe("4 exchanges, 0 tunnels, substituted: API 2 times, scrubbed: API 2 times");
   expect(sentences).toEqual([

@@ -2,29 +2,13 @@ import { describe, expect, it } from "vitest";
 import type { AuditEvent, ExchangeEvent } from "../../src/core/audit.ts";
 import { describeEvent, describeNotSubstituted, hostOf, outcomeOf } from "../../src/core/audit-words.ts";
 import { type NotSubstitutedReason, notSubstitutedReasons } from "../../src/core/reasons.ts";
+import { commonFields, exchangeEvent } from "../support/audit-events.ts";
 
-const common = { time: "2026-11-23T09:00:00.000Z", id: "1", sandbox: "s", way: "connect" } as const;
-const exchange = (more: Partial<ExchangeEvent>): ExchangeEvent => ({
-  ...common,
-  authority: "api.evil.test:443",
-  type: "exchange",
-  protocol: "h2",
-  method: "GET",
-  path: "/",
-  status: 200,
-  error: undefined,
-  requestBytes: 0,
-  responseBytes: 0,
-  firstByteMs: 1,
-  durationMs: 1,
-  substituted: [],
-  notSubstituted: [],
-  scrubbed: [],
-  ...more,
-});
+const exchange = (more: Partial<ExchangeEvent>): ExchangeEvent =>
+  exchangeEvent({ authority: "api.evil.test:443", ...more });
 const withheld = { secret: "OPENAI", surface: "header", reason: "host-not-allowed" } as const;
 const tunnel: AuditEvent = {
-  ...common,
+  ...commonFields,
   authority: "a.test:443",
   type: "tunnel",
   reason: "host-not-granted",
@@ -62,7 +46,7 @@ describe("the words of an event", () => {
 
   it("tell a refusal with what to do about it", () => {
     const refusal: AuditEvent = {
-      ...common,
+      ...commonFields,
       authority: undefined,
       type: "refusal",
       error: "egress-denied",
@@ -92,8 +76,8 @@ it.each([
   [exchange({ notSubstituted: [withheld], error: "violation-blocked" }), "refused"],
   [exchange({ substituted: [{ secret: "A", surface: "path" }], error: "upstream-closed" }), "failed"],
   [tunnel, "tunnelled"],
-  [{ ...common, authority: undefined, type: "refusal", error: "proxy-auth-required" }, "refused"],
-  [{ ...common, authority: undefined, type: "refusal", error: "internal" }, "failed"],
+  [{ ...commonFields, authority: undefined, type: "refusal", error: "proxy-auth-required" }, "refused"],
+  [{ ...commonFields, authority: undefined, type: "refusal", error: "internal" }, "failed"],
 ] satisfies [AuditEvent, string][])("what wants attention gives the outcome %#", (event, outcome) => {
   expect(outcomeOf(event)).toBe(outcome);
 });

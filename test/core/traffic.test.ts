@@ -1,34 +1,17 @@
 import { describe, expect, it } from "vitest";
-import type { AuditEvent, ExchangeEvent } from "../../src/core/audit.ts";
+import type { AuditEvent } from "../../src/core/audit.ts";
 import { addTraffic, countTraffic, MAX_COUNTS, noTraffic, sampleEvents } from "../../src/core/traffic.ts";
+import { exchangeEvent } from "../support/audit-events.ts";
 
-const exchange = (more: Partial<ExchangeEvent> = {}): ExchangeEvent => ({
-  time: "2026-11-23T09:00:00.000Z",
-  id: "1",
-  sandbox: "s",
-  way: "connect",
-  authority: "a.test:443",
-  type: "exchange",
-  protocol: "h2",
-  method: "GET",
-  path: "/",
-  status: 200,
-  error: undefined,
-  requestBytes: 0,
-  responseBytes: 0,
-  firstByteMs: 1,
-  durationMs: 1,
-  substituted: [],
-  notSubstituted: [],
-  scrubbed: [],
-  ...more,
-});
-const withheld = exchange({ notSubstituted: [{ reason: "unknown-placeholder" }] });
+const withheld = exchangeEvent({ notSubstituted: [{ reason: "unknown-placeholder" }] });
 
 describe("counting traffic", () => {
   it("adds up by sandbox and authority, and names the secrets that were written", () => {
-    const written = exchange({ substituted: [{ secret: "A", surface: "header" }], scrubbed: ["A"] });
-    const both = exchange({ substituted: [{ secret: "B", surface: "body" }], notSubstituted: withheld.notSubstituted });
+    const written = exchangeEvent({ substituted: [{ secret: "A", surface: "header" }], scrubbed: ["A"] });
+    const both = exchangeEvent({
+      substituted: [{ secret: "B", surface: "body" }],
+      notSubstituted: withheld.notSubstituted,
+    });
     const refusal: AuditEvent = {
       time: written.time,
       id: "2",
@@ -38,7 +21,7 @@ describe("counting traffic", () => {
       type: "refusal",
       error: "proxy-auth-required",
     };
-    const counts = countTraffic([written, written, both, exchange({ error: "upstream-closed" }), refusal]);
+    const counts = countTraffic([written, written, both, exchangeEvent({ error: "upstream-closed" }), refusal]);
     expect(counts).toEqual([
       {
         ...noTraffic(),
@@ -56,7 +39,7 @@ describe("counting traffic", () => {
   });
 
   it("loses no event where there are too many authorities to name", () => {
-    const events = Array.from({ length: 2 * MAX_COUNTS }, (_, at) => exchange({ authority: `h${at}.test:443` }));
+    const events = Array.from({ length: 2 * MAX_COUNTS }, (_, at) => exchangeEvent({ authority: `h${at}.test:443` }));
     const counts = countTraffic(events);
     expect(counts).toHaveLength(MAX_COUNTS);
     const sum = noTraffic();
@@ -67,12 +50,14 @@ describe("counting traffic", () => {
 
 describe("a sample of events", () => {
   it("is all of them where they fit", () => {
-    const events = [exchange(), withheld];
+    const events = [exchangeEvent(), withheld];
     expect(sampleEvents(events, 2)).toBe(events);
   });
 
   it("keeps their order and takes those first that want attention", () => {
-    const events = Array.from({ length: 1_000 }, (_, at) => (at % 100 === 7 ? withheld : exchange({ id: String(at) })));
+    const events = Array.from({ length: 1_000 }, (_, at) =>
+      at % 100 === 7 ? withheld : exchangeEvent({ id: String(at) }),
+    );
     const sample = sampleEvents(events, 50);
     expect(sample).toHaveLength(50);
     expect(sample.filter((event) => event === withheld)).toHaveLength(10);
@@ -82,7 +67,7 @@ describe("a sample of events", () => {
   });
 
   it("leaves room for the others where all want attention", () => {
-    const events = Array.from({ length: 1_000 }, (_, at) => (at < 900 ? withheld : exchange()));
+    const events = Array.from({ length: 1_000 }, (_, at) => (at < 900 ? withheld : exchangeEvent()));
     const sample = sampleEvents(events, 100);
     expect([sample.length, sample.filter((event) => event === withheld).length]).toEqual([100, 50]);
   });

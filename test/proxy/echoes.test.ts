@@ -1,17 +1,7 @@
 // A server that shows what it was sent, in every spelling and every coding: no value comes back.
 
-import {
-  brotliCompressSync,
-  brotliDecompressSync,
-  constants,
-  deflateSync,
-  gunzipSync,
-  gzipSync,
-  inflateSync,
-  zstdCompressSync,
-  zstdDecompressSync,
-} from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { codecs } from "../support/codecs.ts";
 import { type MadeSandbox, type MadeSecret, startKeyswap, type TestKeyswap } from "../support/keyswap.ts";
 import { type Origin, type OriginHandler, startOrigin } from "../support/origin.ts";
 import { spellings } from "../support/spellings.ts";
@@ -21,16 +11,7 @@ const host = "api.good.test";
 const value = `pass/word+"<&'> é=4f9A0bC2\\dE7`;
 const bufferBytes = 64 * 1024;
 
-type Code = (bytes: Buffer) => Buffer;
-const brotli: Code = (bytes) => brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } });
-const codings: readonly (readonly [string, Code, Code])[] = [
-  ["identity", (bytes) => bytes, (bytes) => bytes],
-  ["gzip", (bytes) => gzipSync(bytes), (bytes) => gunzipSync(bytes)],
-  ["deflate", (bytes) => deflateSync(bytes), (bytes) => inflateSync(bytes)],
-  ["br", brotli, (bytes) => brotliDecompressSync(bytes)],
-  ["zstd", (bytes) => zstdCompressSync(bytes), (bytes) => zstdDecompressSync(bytes)],
-  ["gzip, br", (bytes) => brotli(gzipSync(bytes)), (bytes) => gunzipSync(brotliDecompressSync(bytes))],
-];
+const codings = ["identity", "gzip", "deflate", "br", "zstd", "gzip, br"] as const;
 
 let keyswap: TestKeyswap;
 let origin: Origin;
@@ -81,7 +62,10 @@ function echoOf(received: Buffer, fill: number): Buffer {
   return Buffer.concat([filler, ...lines, filler]);
 }
 
-describe.each(codings)("an echo in the coding %s", (coding, encode, decode) => {
+describe.each(codings)("an echo in the coding %s", (coding) => {
+  const applied = coding === "identity" ? "" : coding;
+  const encode = (bytes: Buffer): Buffer => codecs.encode(applied, bytes);
+  const decode = (bytes: Buffer): Buffer => codecs.decode(applied, bytes);
   it.each([
     ["with a length", 200, "length"],
     ["in chunks", 200, "chunked"],
