@@ -6,10 +6,9 @@ import { defineClientFlags } from "./api-access.ts";
 import { listChanges } from "./audit-changes.ts";
 import { listExchanges } from "./audit-exchanges.ts";
 import { type AuditOptions, type AuditQuery, toQuery } from "./audit-query.ts";
-import { type Cli, CliError, newCommand } from "./command.ts";
+import { type Cli, CliError, collect, newCommand } from "./command.ts";
 
 export function define(cli: Cli): Command {
-  const collect = (value: string, before: readonly string[] = []) => [...before, value];
   const command = newCommand(cli, "audit", "Show what was done: changes at the Secret API, or exchanges of the proxy", [
     "keyswap audit",
     "keyswap audit --action secret.update --from 7d --json",

@@ -53,6 +53,11 @@ export function newCommand(cli: Cli, name: string, description: string, examples
   return command;
 }
 
+/** Parses an option that may be repeated: its values in their order. */
+export function collect(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value];
+}
+
 /** The exit code for what a command threw, after telling the user. */
 export function reportFailure(cli: Cli, error: unknown): number {
   // Commander has written its message, or the help that was asked for.

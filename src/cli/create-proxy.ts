@@ -10,12 +10,8 @@ import { loadConfig } from "../config/load.ts";
 import { type SettingKey, variableName } from "../config/settings.ts";
 import type { ExchangeEvent, RefusalEvent, TunnelEvent } from "../core/audit.ts";
 import { SecretService } from "../sdk/secret-service.ts";
-import { createLogging } from "../telemetry/logger.ts";
-import { ApiClient } from "./api-client.ts";
-import { composeStart } from "./compose.ts";
-import { DataFolder } from "./data-folder.ts";
+import { openPrivateKeyswap } from "./private-keyswap.ts";
 import { registerSandbox, type SandboxRules } from "./registered-sandbox.ts";
-import type { Service } from "./service.ts";
 
 export type { ExchangeEvent, RefusalEvent, SettingKey, TunnelEvent };
 
@@ -73,25 +69,20 @@ export async function createProxy({ settings = {} }: ProxyOptions = {}): Promise
   const own: typeof settings =
     folder === undefined ? {} : { dataDir: join(folder, "data"), certsDir: join(folder, "certs"), audit: "off" };
   const config = await loadConfig({ command: "run", flags: new Map(), env: asVariables({ ...own, ...settings }) });
-  const logging = createLogging({ level: config.logLevel });
-  stack.defer(() => logging.flush());
   const events = new EventEmitter<ProxyEvents>();
-  const service = await composeStart(config, logging.logger, {
+  const keyswap = await openPrivateKeyswap(config, {
     shared: folder === undefined,
     observe: (event) => {
       if (event.type === "exchange") events.emit("exchange", event);
       else if (event.type === "tunnel") events.emit("tunnel", event);
       else events.emit("refusal", event);
     },
+    onFailed: (error) => events.emit("failed", error),
   });
   let graceMs = 0;
-  stack.defer(() => service.close(graceMs));
-  service.failed.catch((error: unknown) => events.emit("failed", error));
-  const { proxy, api } = startedAddresses(service);
-  const apiKey = config.apiKey ?? DataFolder.open(config.dataDir).openKey("api-key");
-  const client = new ApiClient({ url: api, key: apiKey });
-  stack.defer(() => client.close());
-  const secrets = new SecretService({ apiUrl: api, apiKey: apiKey.reveal().toString("utf8") });
+  stack.defer(() => keyswap.close(graceMs));
+  const { proxy, apiUrl, apiKey, client } = keyswap;
+  const secrets = new SecretService({ apiUrl, apiKey: apiKey.reveal().toString("utf8") });
   const owned = stack.move();
   let closed: Promise<void> | undefined;
   const close = (grace = 0) => {
@@ -101,7 +92,7 @@ export async function createProxy({ settings = {} }: ProxyOptions = {}): Promise
   };
   return Object.assign(events, {
     address: proxy,
-    apiUrl: api,
+    apiUrl,
     secrets,
     createSandbox: (mounts: Readonly<Record<string, string>> = {}, rules: SandboxRules = {}) => {
       const list = Object.entries(mounts).map(([env, secret]) => ({ env, secret }));
@@ -110,12 +101,6 @@ export async function createProxy({ settings = {} }: ProxyOptions = {}): Promise
     close,
     [Symbol.asyncDispose]: () => close(),
   });
-}
-
-/** What composeStart always opens. */
-function startedAddresses({ addresses: { proxy, api } }: Service): { readonly proxy: string; readonly api: string } {
-  if (proxy === undefined || api === undefined) throw new Error("a service without a proxy or an API was started");
-  return { proxy, api };
 }
 
 function asVariables(settings: NonNullable<ProxyOptions["settings"]>): Record<string, string> {

@@ -7,16 +7,13 @@ import { join } from "node:path";
 import { connect } from "node:tls";
 import type { Config } from "../config/settings.ts";
 import { variableName } from "../config/settings.ts";
+import { expiryWarning } from "../tls/authority.ts";
 import { formatAddress } from "./address.ts";
 import { findRunningApi } from "./api-access.ts";
 import { ApiClient, type JsonObject } from "./api-client.ts";
 import { codeOf } from "./data-folder.ts";
 import type { Finding } from "./finding.ts";
 import { listSecrets } from "./secret-list.ts";
-
-const DAY_MS = 86_400_000;
-/** A CA is said to be near its end this long before. */
-const WARNING_MS = 30 * DAY_MS;
 
 export function checkDataFolder({ dataDir }: Config): Finding {
   const subject = "data folder";
@@ -55,7 +52,8 @@ export function checkAuthority({ certsDir }: Config, now: number): readonly Find
   const end = certificate.validToDate.toISOString().slice(0, 10);
   if (now > to)
     findings.push({ subject, state: "failed", detail: `${path} expired on ${end}`, advice: "Make a new one." });
-  else if (now > to - WARNING_MS) findings.push({ subject, state: "note", detail: `${path} expires soon: on ${end}` });
+  else if (expiryWarning({ notAfter: certificate.validToDate }, now) !== undefined)
+    findings.push({ subject, state: "note", detail: `${path} expires soon: on ${end}` });
   else findings.push({ subject, state: "ok", detail: `${path}, valid until ${end}` });
   if (existsSync(keyPath) && (statSync(keyPath).mode & 0o077) !== 0) {
     const detail = `${keyPath} can be read by other users`;

@@ -10,15 +10,12 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { loadConfig } from "../config/load.ts";
-import { createLogging } from "../telemetry/logger.ts";
 import { CertificateAuthority } from "../tls/authority.ts";
 import { LeafCache } from "../tls/leaf-cache.ts";
-import { ApiClient } from "./api-client.ts";
-import { composeStart } from "./compose.ts";
-import { DataFolder } from "./data-folder.ts";
 import { inShell, type Runtime } from "./doctor-runtimes.ts";
 import type { Finding } from "./finding.ts";
 import { openJavaPort } from "./java-port.ts";
+import { openPrivateKeyswap, type PrivateKeyswap } from "./private-keyswap.ts";
 import { registerSandbox } from "./registered-sandbox.ts";
 import { sandboxEnvironment } from "./sandbox-environment.ts";
 import { makeTrustBundle } from "./trust-bundle.ts";
@@ -42,9 +39,9 @@ export async function openTrial(before: Environment): Promise<Trial> {
   const value = randomBytes(24).toString("base64url");
   const origin = stack.use(await openOrigin(join(folder, "origin")));
   const audit = join(folder, "audit.jsonl");
-  const client = stack.use(await openPrivateKeyswap(folder, origin.caPath, audit));
-  await client.api.call("POST", "/secret", { name: "DOCTOR", value, hosts: [HOST] });
-  const sandbox = stack.use(await registerSandbox(client.api, [{ env: VARIABLE, secret: "DOCTOR" }], {}));
+  const { client } = stack.use(await openTrialKeyswap(folder, origin.caPath, audit));
+  await client.call("POST", "/secret", { name: "DOCTOR", value, hosts: [HOST] });
+  const sandbox = stack.use(await registerSandbox(client, [{ env: VARIABLE, secret: "DOCTOR" }], {}));
   const trust = stack.use(makeTrustBundle(sandbox.caCertificate, before));
   const java = stack.use((await openJavaPort(sandbox.proxyUrl)) ?? noPort);
   const env = sandboxEnvironment(before, { ...sandbox, ...trust, trust: trust.env, javaPort: java.port });
@@ -111,7 +108,7 @@ async function openOrigin(folder: string) {
   };
 }
 
-async function openPrivateKeyswap(folder: string, upstreamCa: string, audit: string) {
+async function openTrialKeyswap(folder: string, upstreamCa: string, audit: string): Promise<PrivateKeyswap> {
   const env = {
     KEYSWAP_DATA_DIR: join(folder, "data"),
     KEYSWAP_CERTS_DIR: join(folder, "certs"),
@@ -120,23 +117,9 @@ async function openPrivateKeyswap(folder: string, upstreamCa: string, audit: str
     KEYSWAP_UPSTREAM_CA: upstreamCa,
     KEYSWAP_ALLOW_PRIVATE: "127.0.0.0/8,::1",
     KEYSWAP_AUDIT: audit,
+    KEYSWAP_LOG_LEVEL: "error",
   };
-  const config = await loadConfig({ command: "run", flags: new Map(), env, home: folder });
-  const logging = createLogging({ level: "error" });
-  const service = await composeStart(config, logging.logger, { shared: false });
-  // composeStart has opened an API and made its key.
-  const api = new ApiClient({
-    url: service.addresses.api!,
-    key: DataFolder.open(config.dataDir).openKey("api-key"),
-  });
-  return {
-    api,
-    async [Symbol.asyncDispose]() {
-      api.close();
-      await service.close(0);
-      await logging.flush();
-    },
-  };
+  return openPrivateKeyswap(await loadConfig({ command: "run", flags: new Map(), env, home: folder }));
 }
 
 function isOnPath(command: string, { PATH = "" }: Environment): boolean {

@@ -3,7 +3,7 @@
 import type { Command } from "commander";
 import { defineClientFlags, withApi } from "./api-access.ts";
 import { expectList, expectObject, type JsonObject, textOf } from "./api-client.ts";
-import { type Cli, CliError, newCommand } from "./command.ts";
+import { type Cli, CliError, collect, newCommand } from "./command.ts";
 import { printFields, printJson } from "./output.ts";
 
 interface ExplainOptions {
@@ -16,7 +16,6 @@ interface ExplainOptions {
 }
 
 export function define(cli: Cli): Command {
-  const collect = (value: string, before: readonly string[] = []) => [...before, value];
   const command = newCommand(
     cli,
     "explain",

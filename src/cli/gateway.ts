@@ -5,8 +5,6 @@ import type { Config } from "../config/settings.ts";
 import type { AuditEvent } from "../core/audit.ts";
 import { findRunningApi } from "./api-access.ts";
 import { ApiClient } from "./api-client.ts";
-import { composeStart } from "./compose.ts";
-import { DataFolder } from "./data-folder.ts";
 
 export interface Gateway extends AsyncDisposable {
   readonly client: ApiClient;
@@ -21,20 +19,8 @@ export async function openGateway(config: Config, observe: (event: AuditEvent) =
     const client = new ApiClient(running);
     return { client, isPrivate: false, [Symbol.asyncDispose]: async () => client.close() };
   }
-  const { createLogging } = await import("../telemetry/logger.ts");
-  const logging = createLogging({ level: config.logLevel });
-  const service = await composeStart(config, logging.logger, { shared: false, observe });
-  service.failed.catch((error: unknown) => logging.logger.error({ err: error }, "the private keyswap failed"));
-  // composeStart has made the key where there was none, and has an API.
-  const key = config.apiKey ?? DataFolder.open(config.dataDir).openKey("api-key");
-  const client = new ApiClient({ url: service.addresses.api!, key });
-  return {
-    client,
-    isPrivate: true,
-    [Symbol.asyncDispose]: async () => {
-      client.close();
-      await service.close(0);
-      await logging.flush();
-    },
-  };
+  // The server's parts are loaded only here.
+  const { openPrivateKeyswap } = await import("./private-keyswap.ts");
+  const { client, close } = await openPrivateKeyswap(config, { observe });
+  return { client, isPrivate: true, [Symbol.asyncDispose]: () => close(0) };
 }

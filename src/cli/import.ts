@@ -7,7 +7,7 @@ import type { Command } from "commander";
 import type { SecretValue } from "../core/secret-value.ts";
 import { defineClientFlags, withApi } from "./api-access.ts";
 import type { ApiClient } from "./api-client.ts";
-import { type Cli, CliError, newCommand } from "./command.ts";
+import { type Cli, CliError, collect, newCommand } from "./command.ts";
 import { codeOf } from "./data-folder.ts";
 import { type Definition, type Definitions, readEnvDefinitions, readYaml } from "./definitions.ts";
 import { fieldsOf, planImport, type Step } from "./import-plan.ts";
@@ -29,7 +29,6 @@ interface ImportOptions {
 const MAX_FILE_BYTES = 16 * 1_048_576;
 
 export function define(cli: Cli): Command {
-  const collect = (value: string, before: readonly string[] = []) => [...before, value];
   const command = newCommand(cli, "import", "Create and change secrets so that they are as a file defines them", [
     "keyswap import keyswap.yaml --dry-run",
     "keyswap import keyswap.yaml --values - < values.env",

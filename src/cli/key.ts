@@ -3,7 +3,7 @@
 import type { Command } from "commander";
 import { defineClientFlags, withApi } from "./api-access.ts";
 import { expectList, expectObject, type JsonObject, textOf } from "./api-client.ts";
-import { type Cli, newCommand } from "./command.ts";
+import { type Cli, collect, newCommand } from "./command.ts";
 import { printFields, printJson, printTable } from "./output.ts";
 
 interface KeyOptions {
@@ -22,7 +22,6 @@ export function define(cli: Cli): Command {
 }
 
 function defineCreate(cli: Cli): Command {
-  const collect = (value: string, before: readonly string[] = []) => [...before, value];
   const command = newCommand(cli, "create", "Create an API key. It is shown this once", [
     "keyswap key create ci --permission manage:secrets --permission write:sandboxes",
     "keyswap key create gateway-2 --permission resolve:secrets",

@@ -4,7 +4,7 @@
 
 import type { Command } from "commander";
 import { loadConfig } from "../config/load.ts";
-import { type Cli, newCommand } from "./command.ts";
+import { type Cli, collect, newCommand } from "./command.ts";
 import { readEnvFile } from "./env-file.ts";
 import { openGateway } from "./gateway.ts";
 import { openJavaPort } from "./java-port.ts";
@@ -24,7 +24,6 @@ interface RunOptions extends SandboxRules {
 }
 
 export function define(cli: Cli): Command {
-  const collect = (value: string, before: readonly string[] = []) => [...before, value];
   const command = newCommand(
     cli,
     "run",

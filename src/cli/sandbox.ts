@@ -3,7 +3,7 @@
 import type { Command } from "commander";
 import { defineClientFlags, withApi } from "./api-access.ts";
 import { type ApiClient, expectList, expectObject, type JsonObject, textOf } from "./api-client.ts";
-import { type Cli, CliError, newCommand } from "./command.ts";
+import { type Cli, CliError, collect, newCommand } from "./command.ts";
 import { parseMount } from "./mount.ts";
 import { printFields, printJson, printTable } from "./output.ts";
 
@@ -18,7 +18,6 @@ interface SandboxOptions {
 }
 
 const JSON_FLAG = ["--json", "print JSON"] as const;
-const collect = (value: string, before: readonly string[] = []) => [...before, value];
 
 export function define(cli: Cli): Command {
   const sandbox = newCommand(cli, "sandbox", "Create, list, show and delete sandboxes; mount secrets.");

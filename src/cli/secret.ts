@@ -3,7 +3,7 @@
 import type { Command } from "commander";
 import { type ApiAccess, defineClientFlags, withApi } from "./api-access.ts";
 import { type ApiClient, expectObject, type JsonObject, textOf } from "./api-client.ts";
-import { type Cli, CliError, newCommand } from "./command.ts";
+import { type Cli, CliError, collect, newCommand } from "./command.ts";
 import { printFields, printJson, printTable } from "./output.ts";
 import { readValue, type ValueOptions, valueHelp } from "./secret-input.ts";
 import { listSecrets } from "./secret-list.ts";
@@ -125,7 +125,6 @@ function defineOne(
 }
 
 function addSharedOptions(command: Command): Command {
-  const collect = (value: string, before: readonly string[] = []) => [...before, value];
   return command
     .option(
       "--host <pattern>",

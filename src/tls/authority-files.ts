@@ -158,7 +158,8 @@ function draftPath(dir: string, key: string): string {
   return join(dir, `.ca-${id.slice(0, 32)}.tmp`);
 }
 
-async function writeNew(path: string, content: string, mode: number): Promise<void> {
+/** Whole and on disk when it resolves; rejects with EEXIST where there is such a file. */
+export async function writeNew(path: string, content: string, mode: number): Promise<void> {
   const file = await open(path, "wx", mode);
   try {
     // Past the umask, which could take bits away but also could not.

@@ -8,11 +8,11 @@
 // A CA's certificate is the one in ca.pem that belongs to the key (authority.ts), so no two files have to change at once.
 
 import { X509Certificate } from "node:crypto";
-import { access, open, readFile, rename, unlink } from "node:fs/promises";
+import { access, readFile, rename, unlink } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { CertificateAuthority, makeAuthority } from "./authority.ts";
 import { CertificateAuthorityError, errnoOf } from "./authority-error.ts";
-import { openAuthorityFiles } from "./authority-files.ts";
+import { openAuthorityFiles, writeNew } from "./authority-files.ts";
 
 export interface Rotation {
   /** SHA-256 of the certificate that signs now, and of the one that comes next. */
@@ -89,14 +89,7 @@ async function replace(path: string, content: string, mode: number): Promise<voi
   const draft = `${path}.tmp`;
   try {
     await unlink(draft).catch(() => undefined);
-    const file = await open(draft, "wx", mode);
-    try {
-      await file.chmod(mode);
-      await file.writeFile(content, "latin1");
-      await file.sync();
-    } finally {
-      await file.close();
-    }
+    await writeNew(draft, content, mode);
     await rename(draft, path);
   } catch (error) {
     throw new CertificateAuthorityError("unwritable", path, `cannot be written (${errnoOf(error)}).`, { cause: error });

@@ -4,6 +4,7 @@
 import { X509Certificate } from "node:crypto";
 import type { asn1 as forge } from "node-forge";
 import asn1 from "node-forge/lib/asn1.js";
+import { encode, node, oid, sequence } from "./asn1.ts";
 
 const { Class, Type } = asn1;
 
@@ -22,8 +23,7 @@ export function encodeTrustStore(certificates: readonly string[]): Buffer {
   const bags = certificates.map((pem, index) => certificateBag(new X509Certificate(pem).raw, `keyswap-${index}`));
   const safeContents = sequence(...bags);
   const authenticatedSafe = sequence(data(safeContents));
-  const store = sequence(node(Type.INTEGER, "\x03"), data(authenticatedSafe));
-  return Buffer.from(asn1.toDer(store).getBytes(), "latin1");
+  return encode(sequence(node(Type.INTEGER, "\x03"), data(authenticatedSafe)));
 }
 
 function certificateBag(der: Buffer, alias: string): forge.Asn1 {
@@ -47,16 +47,4 @@ function data(content: forge.Asn1): forge.Asn1 {
 
 function explicit(content: forge.Asn1): forge.Asn1 {
   return asn1.create(Class.CONTEXT_SPECIFIC, 0, true, [content]);
-}
-
-function sequence(...items: forge.Asn1[]): forge.Asn1 {
-  return node(Type.SEQUENCE, items);
-}
-
-function oid(dotted: string): forge.Asn1 {
-  return node(Type.OID, asn1.oidToDer(dotted).getBytes());
-}
-
-function node(type: forge.Type, value: string | forge.Asn1[]): forge.Asn1 {
-  return asn1.create(Class.UNIVERSAL, type, typeof value !== "string", value);
 }

@@ -5,9 +5,10 @@ import { createHash, type KeyObject, sign } from "node:crypto";
 import type { asn1 as forge } from "node-forge";
 import asn1 from "node-forge/lib/asn1.js";
 import { parseIp } from "../core/authority/ip.ts";
+import { encode, node, oid, sequence } from "./asn1.ts";
 
 const { Class, Type } = asn1;
-const { UNIVERSAL, CONTEXT_SPECIFIC } = Class;
+const { CONTEXT_SPECIFIC } = Class;
 
 const oids = {
   commonName: "2.5.4.3",
@@ -175,22 +176,6 @@ function children(parent: forge.Asn1 | undefined): forge.Asn1[] {
 function extension(type: string, critical: boolean, value: forge.Asn1): Buffer {
   const content = node(Type.OCTETSTRING, asn1.toDer(value).getBytes());
   return encode(critical ? sequence(oid(type), node(Type.BOOLEAN, "\xff"), content) : sequence(oid(type), content));
-}
-
-function sequence(...items: forge.Asn1[]): forge.Asn1 {
-  return asn1.create(UNIVERSAL, Type.SEQUENCE, true, items);
-}
-
-function oid(dotted: string): forge.Asn1 {
-  return node(Type.OID, asn1.oidToDer(dotted).getBytes());
-}
-
-function node(type: forge.Type, value: string | forge.Asn1[]): forge.Asn1 {
-  return asn1.create(UNIVERSAL, type, typeof value !== "string", value);
-}
-
-function encode(tree: forge.Asn1): Buffer {
-  return Buffer.from(asn1.toDer(tree).getBytes(), "latin1");
 }
 
 /** UTCTime up to 2049, GeneralizedTime from 2050 on, as RFC 5280 4.1.2.5 wants it. Years 1950 to 9999. */
