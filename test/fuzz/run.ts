@@ -1,11 +1,14 @@
 // The fuzz runner: `npm run fuzz -- --minutes 10`.
 //
 //   --minutes N, --seconds N   time in all, shared evenly by the targets (30 seconds)
+//   --each N                   instead: seconds for each target
+//   --jobs N                   so many targets at a time, each in a process of its own (1)
 //   --target NAME              only this one; may come more than once
 //   --seed N, --path P         repeat a failure: both are printed with it
 //
 // Exit code 0 where nothing was found, 1 where something was, 2 for wrong usage.
 
+import { execFile } from "node:child_process";
 import { parseArgs } from "node:util";
 import fc, { type RunDetails } from "fast-check";
 import type { FuzzTarget } from "./target.ts";
@@ -16,8 +19,17 @@ const caseTimeoutMs = 60_000;
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
-async function runTarget(target: FuzzTarget, seconds: number, seed: number, path: string | undefined) {
+interface Plan {
+  /** For each target. */
+  readonly seconds: number;
+  readonly seed: number;
+  /** The way to one failing case. */
+  readonly path: string | undefined;
+}
+
+async function runTarget(target: FuzzTarget, { seconds, seed, path }: Plan): Promise<boolean> {
   const subject = await target.open();
+  const from = process.cpuUsage();
   const details: RunDetails<unknown> = await fc.check(subject.property, {
     seed,
     ...(path === undefined ? {} : { path, endOnFailure: true }),
@@ -32,7 +44,9 @@ async function runTarget(target: FuzzTarget, seconds: number, seed: number, path
   await subject.close?.().catch((error: unknown) => {
     fault ??= `after the last case: ${error instanceof Error ? error.stack : String(error)}`;
   });
-  say(`${target.name}: ${details.numRuns} cases, seed ${seed}: ${fault === undefined ? "nothing found" : "FAILED"}`);
+  const { user, system } = process.cpuUsage(from);
+  const effort = `${details.numRuns} cases, ${Math.round((user + system) / 1e6)} s of CPU, seed ${seed}`;
+  say(`${target.name}: ${effort}: ${fault === undefined ? "nothing found" : "FAILED"}`);
   if (fault === undefined) return true;
   say(fault);
   const where = details.counterexamplePath === null ? "" : ` --path ${details.counterexamplePath}`;
@@ -40,9 +54,24 @@ async function runTarget(target: FuzzTarget, seconds: number, seed: number, path
   return false;
 }
 
+/** As `runTarget`, in a process of its own; what it says is shown once it has ended, in one piece. */
+function runApart(target: FuzzTarget, { seconds, seed }: Plan): Promise<boolean> {
+  const args = ["--target", target.name, "--seconds", `${seconds}`, "--seed", `${seed}`];
+  return new Promise((resolve) => {
+    execFile(process.execPath, [import.meta.filename, ...args], { maxBuffer: 2 ** 26 }, (error, stdout, stderr) => {
+      process.stdout.write(stdout + stderr);
+      // Whatever ended it without a word of its own is a find, too.
+      if (error !== null && error.code !== 1) say(`${target.name}: ended with ${error.code ?? error.signal}`);
+      resolve(error === null);
+    });
+  });
+}
+
 const options = {
   minutes: { type: "string" },
   seconds: { type: "string" },
+  each: { type: "string" },
+  jobs: { type: "string", default: "1" },
   target: { type: "string", multiple: true },
   seed: { type: "string" },
   path: { type: "string" },
@@ -50,19 +79,26 @@ const options = {
 
 async function main(): Promise<number> {
   const { values } = parseArgs({ options });
-  const seconds = values.minutes === undefined ? Number(values.seconds ?? 30) : Number(values.minutes) * 60;
-  const seed = Number(values.seed ?? Date.now() & 0x7fffffff);
+  const inAll = values.minutes === undefined ? Number(values.seconds ?? 30) : Number(values.minutes) * 60;
+  const [seed, jobs] = [Number(values.seed ?? Date.now() & 0x7fffffff), Number(values.jobs)];
   const targets = fuzzTargets.filter(({ name }) => values.target?.includes(name) ?? true);
   const unknown = values.target?.find((name) => fuzzTargets.every((target) => target.name !== name));
-  if (!(seconds > 0) || !Number.isInteger(seed) || unknown !== undefined) {
-    say(unknown === undefined ? "a time and a seed are numbers" : `no target ${unknown}`);
+  const seconds = values.each === undefined ? inAll / targets.length : Number(values.each);
+  if (!(seconds > 0) || !Number.isInteger(seed) || !(Number.isInteger(jobs) && jobs > 0) || unknown !== undefined) {
+    say(unknown === undefined ? "times, a seed and jobs are numbers" : `no target ${unknown}`);
     say(`targets: ${fuzzTargets.map(({ name }) => name).join(", ")}`);
     return 2;
   }
+  const plan: Plan = { seconds, seed, path: values.path };
+  const run = jobs === 1 ? runTarget : runApart;
   let passed = true;
-  for (const target of targets) {
-    passed = (await runTarget(target, seconds / targets.length, seed, values.path)) && passed;
-  }
+  const left = [...targets];
+  const worker = async (): Promise<void> => {
+    for (let target = left.shift(); target !== undefined; target = left.shift()) {
+      passed = (await run(target, plan)) && passed;
+    }
+  };
+  await Promise.all(Array.from({ length: jobs }, worker));
   return passed ? 0 : 1;
 }
 
