@@ -175,7 +175,7 @@ export class Exchange
     }
     if (this.#head.minor === 0) return;
     const session = { carried: NOTHING_CARRIED, found: () => {} };
-    this.#client.sendInterim(this.#services.scrubberFor(scope.view).scrubHead(head, session));
+    this.#client.sendInterim(this.#services.scrubbers.forView(scope.view).scrubHead(head, session));
     this.#client.flush();
   }
 
@@ -190,7 +190,7 @@ export class Exchange
     this.#status = head.status;
     this.#relay?.forget();
     const { bufferBytes } = this.#services.options;
-    const scrubber = (): Scrubber => this.#services.scrubberFor(scope.view);
+    const scrubber = (): Scrubber => this.#services.scrubbers.forView(scope.view);
     this.#answer = new AnswerRelay(this, this.#client, scrubber, scope.substituted, bufferBytes);
     this.#answer.head(head, length, this.#head.method);
   }
@@ -345,7 +345,7 @@ export class Exchange
     if (findField(head.fields, "host") === undefined) {
       head = { ...head, fields: [makeField("Host", hostOf(this.#route.authority)), ...head.fields] };
     }
-    const scrubber = this.#services.scrubberFor(scope.view);
+    const scrubber = this.#services.scrubbers.forView(scope.view);
     if (!scrubber.empty) head = narrowRequest(head, scrubber);
     if (this.#wantsWebSocket) head = toWebSocketRequest(head);
     const { bufferBytes } = this.#services.options;

@@ -7,8 +7,8 @@ import { HostMatcher } from "../core/authority/pattern.ts";
 import { EgressList, EgressRules } from "../core/authority/policy.ts";
 import type { SandboxGrants } from "../core/grants.ts";
 import type { Clock } from "../core/ports.ts";
-import { GrantIndex, type HostView } from "../core/substitution/grant-index.ts";
-import { type Scrubber, scrubberFor } from "../core/substitution/scrubber.ts";
+import { GrantIndex } from "../core/substitution/grant-index.ts";
+import { ScrubberCache } from "../core/substitution/scrubber-cache.ts";
 import { type AllowanceOptions, Allowances } from "./allowance.ts";
 import { Deadlines } from "./deadlines.ts";
 import { HeldBytes } from "./held-bytes.ts";
@@ -28,6 +28,7 @@ export class Services {
   /** What clients that speak TLS to the proxy are shown, where it is configured. */
   proxyCertificate: SecureContext | undefined;
   readonly parts: ProxyParts;
+  readonly scrubbers = new ScrubberCache();
   /** For deadlines and durations: it never jumps. */
   readonly clock: Clock;
   readonly logger: Logger;
@@ -49,7 +50,6 @@ export class Services {
   #tunnelHosts = new HostMatcher<true>([]);
   #rawHosts = new EgressList([]);
   #compiled = new WeakMap<SandboxGrants, CompiledGrants>();
-  readonly #scrubbers = new WeakMap<HostView, Scrubber>();
   readonly #idPrefix: string;
   #ids = 0;
 
@@ -116,15 +116,6 @@ export class Services {
     };
     this.#compiled.set(grants, made);
     return made;
-  }
-
-  scrubberFor(view: HostView): Scrubber {
-    let scrubber = this.#scrubbers.get(view);
-    if (scrubber === undefined) {
-      scrubber = scrubberFor(view.scrubbed);
-      this.#scrubbers.set(view, scrubber);
-    }
-    return scrubber;
   }
 
   /** Whether a value may go to this destination at all: over TLS, or because the operator lists the host. */

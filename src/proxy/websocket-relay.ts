@@ -15,7 +15,7 @@ import type { ResponseHead } from "../core/message.ts";
 import { transformMessage } from "../core/substitution/body-plan.ts";
 import type { HostView } from "../core/substitution/grant-index.ts";
 import type { SubstitutionScope } from "../core/substitution/scope.ts";
-import { type Scrubber, type ScrubSession, scrubberFor } from "../core/substitution/scrubber.ts";
+import type { Scrubber, ScrubSession } from "../core/substitution/scrubber.ts";
 import { WebSocketMessages } from "../core/substitution/websocket-messages.ts";
 import { type ControlOpcode, closeCodes, type MessageKind, opcodes } from "../core/wire/websocket.ts";
 import type { Timed } from "./deadlines.ts";
@@ -221,7 +221,10 @@ export class WebSocketRelay implements WebSocketLegOwner, ScrubSession, Timed {
     const gone = this.#scrubbed.filter((grant) => !known.has(patternOf(grant)));
     this.#scrubbedView = view;
     this.#scrubbed = gone.length === 0 ? view.scrubbed : [...view.scrubbed, ...gone.slice(0, maxGone)];
-    this.#scrubber = gone.length === 0 ? this.#services.scrubberFor(view) : scrubberFor(this.#scrubbed);
+    this.#scrubber =
+      gone.length === 0
+        ? this.#services.scrubbers.forView(view)
+        : this.#services.scrubbers.forGrants(view.index, this.#scrubbed);
     return this.#scrubber;
   }
 

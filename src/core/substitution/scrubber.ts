@@ -4,8 +4,8 @@
 //      └► Scrubber: heads and fields at once; bodies as a stream (scrub-body.ts), parts of bodies (scrub-part.ts),
 //         messages one by one (messages.ts); response-plan.ts says which
 //
-// Compiled once per list of grants, used by any number of exchanges at a time: what belongs to one exchange is in its
-// ScrubSession. What holds no value comes back as the same object.
+// Compiled once per list of grants (scrubber-cache.ts), used by any number of exchanges at a time: what belongs to one
+// exchange is in its ScrubSession. What holds no value comes back as the same object.
 //
 // Values shorter than 8 bytes are not looked for in bodies: they would mangle pages. In fields they are from 4 bytes on,
 // but not in those that HTTP itself gives a meaning to. Base64 that is broken into lines, and whatever a server computes
@@ -27,27 +27,6 @@ export interface ScrubSession {
   readonly carried: ReadonlySet<string>;
   /** A value of this secret was taken out. Called once per place: keep a set. */
   found(secretName: string): void;
-}
-
-/** The same grants stand behind many hosts where they are unrestricted. Entries go with their first grant. */
-const scrubbers = new WeakMap<Grant, { readonly grants: readonly Grant[]; readonly scrubber: Scrubber }[]>();
-/** Lists that begin with the same grant; more of them are compiled anew each time. */
-const maxShared = 8;
-
-/** The scrubber of these very grants, in this order: compiled once, however many hosts they are meant for. */
-export function scrubberFor(grants: readonly Grant[]): Scrubber {
-  const [first] = grants;
-  if (first === undefined) return emptyScrubber;
-  const shared = scrubbers.get(first) ?? [];
-  const known = shared.find((entry) => {
-    return entry.grants.length === grants.length && entry.grants.every((grant, index) => grant === grants[index]);
-  });
-  if (known !== undefined) return known.scrubber;
-  const scrubber = new Scrubber(grants);
-  if (shared.length >= maxShared) shared.shift();
-  shared.push({ grants, scrubber });
-  scrubbers.set(first, shared);
-  return scrubber;
 }
 
 /** A secret that stands behind a form. */
@@ -146,8 +125,6 @@ export class Scrubber {
     return withShort ? scrubText(this.#shortValues, scrubbed, session) : scrubbed;
   }
 }
-
-const emptyScrubber = new Scrubber([]);
 
 /** What frames the message is neither text of the application nor ours to change. */
 const framingFields: ReadonlySet<string> = new Set(["content-length", "transfer-encoding", "connection"]);

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { encodeValue } from "../../../src/core/substitution/encodings.ts";
 import { formsOf } from "../../../src/core/substitution/forms.ts";
-import { Scrubber, scrubberFor } from "../../../src/core/substitution/scrubber.ts";
+import { Scrubber } from "../../../src/core/substitution/scrubber.ts";
 import { fieldsOf, grantOf, headOf, placeholderOf, run, sessionOf } from "./scrub-support.ts";
 
 const value = "sk-live-4f9A0bC2dE7hJ1kL3mN5";
@@ -249,28 +249,5 @@ describe("Scrubber", () => {
       JSON.stringify({ key: placeholder, more: 1 }),
     );
     expect(run(by.body("in-place", sessionOf()), body, cuts).length).toBe(body.length);
-  });
-});
-
-describe("scrubberFor", () => {
-  it("compiles the same grants once, in whichever list they come", () => {
-    const a = grantOf("A", "value-of-a");
-    const b = grantOf("B", "value-of-b");
-    const both = scrubberFor([a, b]);
-    expect(scrubberFor([a, b])).toBe(both);
-    expect(scrubberFor([a])).not.toBe(both);
-    expect(scrubberFor([b, a])).not.toBe(both);
-    expect(scrubberFor([a, grantOf("B", "value-of-b")])).not.toBe(both);
-    expect(scrubberFor([])).toBe(scrubberFor([]));
-    expect(scrubberFor([]).empty).toBe(true);
-  });
-
-  it("keeps a bounded number of lists", () => {
-    const first = grantOf("A", "value-of-a");
-    const oldest = scrubberFor([first]);
-    const others = Array.from({ length: 8 }, (_, i) => [first, grantOf(`B${i}`, `value-number-${i}`)]);
-    const newest = others.map((grants) => scrubberFor(grants)).at(-1);
-    expect(scrubberFor(others.at(-1)!)).toBe(newest);
-    expect(scrubberFor([first])).not.toBe(oldest);
   });
 });
