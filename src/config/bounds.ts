@@ -74,7 +74,7 @@ export const bounds = {
   },
   bodyTimeoutMs: {
     schema: timeMs,
-    description: "For the next bytes of a request's body, in milliseconds.",
+    description: "For the next bytes of a request's body before its answer; none for gRPC's streams. In milliseconds.",
     example: "60000",
     fallback: "60000",
     part: "proxy",

@@ -13,7 +13,8 @@ export const errorTable = {
   "bad-target": { status: 400, hint: "Send an absolute URL or CONNECT host:port to the proxy port." },
   "authority-mismatch": { status: 421, hint: "Host, SNI and the connection's target must name the same host." },
   "client-closed": { status: 499, hint: "The client closed the connection before the answer was complete." },
-  "request-timeout": { status: 408, hint: "The request's head did not arrive in time." },
+  "client-stalled": { status: 499, hint: "The client took nothing of what waited for it, for longer than the bound." },
+  "request-timeout": { status: 408, hint: "The request's head, or the rest of its body, did not arrive in time." },
   "upgrade-unsupported": {
     status: 501,
     hint: "A WebSocket is opened over HTTP/1.1, which the destination does not speak.",
@@ -62,6 +63,10 @@ export const errorTable = {
   "upstream-tls": { status: 502, hint: "The TLS handshake with the destination failed." },
   "upstream-closed": { status: 502, hint: "The destination closed the connection before its answer was complete." },
   "upstream-malformed": { status: 502, hint: "The destination's answer is not well-formed HTTP." },
+  "upstream-stalled": {
+    status: 504,
+    hint: "The destination took nothing of what waited for it, for longer than the bound.",
+  },
   "upstream-timeout": { status: 504, hint: "The destination did not answer in time." },
   "coding-unreadable": { status: 502, hint: "The answer has a content coding that cannot be scrubbed." },
 

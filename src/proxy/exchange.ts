@@ -158,6 +158,11 @@ export class Exchange
     this.#refuse("request-timeout", "body");
   }
 
+  /** The client takes nothing of the answer. */
+  onClientStalled(): void {
+    this.#finish("client-stalled");
+  }
+
   /** No answer in time. */
   onTimeout(): void {
     this.#refuse("upstream-timeout");

@@ -102,7 +102,8 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
 
   onDeadline(): void {
     const exchange = this.#exchange;
-    if (this.#isStalled) this.#socket.destroy();
+    if (this.#isStalled && exchange !== undefined) exchange.onClientStalled();
+    else if (this.#isStalled) this.#socket.destroy();
     else if (this.#awaitsBody && !this.#isPaused) exchange?.onRequestStalled();
     else if (exchange !== undefined) exchange.onTimeout();
     else if (this.#lingering) this.#socket.destroy();

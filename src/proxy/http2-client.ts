@@ -9,7 +9,8 @@ import {
 } from "node:http2";
 import type { TLSSocket } from "node:tls";
 import type { ErrorCode } from "../core/errors.ts";
-import type { Field, ResponseHead } from "../core/message.ts";
+import { type Field, findField, type RequestHead, type ResponseHead } from "../core/message.ts";
+import { isMessageType } from "../core/substitution/messages.ts";
 import type { BodyLength } from "../core/wire/framing.ts";
 import {
   type HeaderList,
@@ -33,6 +34,7 @@ import {
 import { Http2Writer } from "./http2-writer.ts";
 import type { Route } from "./route.ts";
 import type { Services } from "./services.ts";
+import { Stall } from "./stall.ts";
 
 export interface Http2ClientOwner {
   /** A request that was answered without an exchange. */
@@ -139,7 +141,10 @@ export class Http2Client implements Timed {
   }
 }
 
-/** One request of the client. */
+/**
+ * One request of the client. Its deadlines are those of HTTP/1.1: for the next bytes of a body that is owed, for the
+ * answer's head, and for a client that takes nothing of what waits for it. What is merely quiet has none.
+ */
 class Http2ClientStream implements Downstream, Timed {
   readonly protocol = "h2";
   deadlineAt = Number.POSITIVE_INFINITY;
@@ -152,11 +157,17 @@ class Http2ClientStream implements Downstream, Timed {
   #answerLength: BodyLength | undefined;
   #answerBegun = false;
   #requestEnded = false;
+  /** More of the request's body has to come before there is an answer. */
+  #awaitsBody = false;
+  #isPaused = false;
   #trailers: readonly Field[] = [];
+  readonly #stall: Stall;
 
   constructor(client: Http2Client, stream: ServerHttp2Stream) {
     this.#client = client;
     this.#stream = stream;
+    this.#stall = new Stall(client.services.options.limits.stallTimeoutMs);
+    client.services.deadlines.add(this);
     this.#writer = new Http2Writer(
       (options) => {
         const head = this.#answerHead;
@@ -188,7 +199,11 @@ class Http2ClientStream implements Downstream, Timed {
     }
     const exchange = new Exchange(services, route, this, read.head, read.length);
     this.#exchange = exchange;
-    if (!ends) this.#readBody(exchange);
+    if (!ends) {
+      this.#awaitsBody = isOwed(read.head, read.length);
+      this.#boundBody();
+      this.#readBody(exchange);
+    }
     exchange.begin();
     if (!ends) return;
     this.#awaitAnswer();
@@ -197,7 +212,10 @@ class Http2ClientStream implements Downstream, Timed {
   }
 
   onDeadline(): void {
-    this.#exchange?.onTimeout();
+    const exchange = this.#exchange;
+    if (this.#answerBegun || exchange === undefined) this.#look();
+    else if (this.#awaitsBody && !this.#isPaused) exchange.onRequestStalled();
+    else exchange.onTimeout();
   }
 
   // ---- Downstream
@@ -210,7 +228,8 @@ class Http2ClientStream implements Downstream, Timed {
 
   sendHead(head: ResponseHead, length: BodyLength | undefined): void {
     this.#answerBegun = true;
-    this.deadlineAt = Number.POSITIVE_INFINITY;
+    this.#awaitsBody = false;
+    this.deadlineAt = atNextSweep;
     this.#answerHead = head;
     this.#answerLength = length;
     this.#writer.head();
@@ -233,18 +252,23 @@ class Http2ClientStream implements Downstream, Timed {
   }
 
   pauseRequest(): void {
+    this.#isPaused = true;
+    // It is the destination that takes nothing.
+    if (this.#awaitsBody) this.#boundBy("answerTimeoutMs");
     this.#stream.pause();
   }
 
   resumeRequest(): void {
+    this.#isPaused = false;
+    this.#boundBody();
     this.#stream.resume();
   }
 
   onExchangeEnd(): void {
     this.#exchange = undefined;
-    this.#client.services.deadlines.delete(this);
-    // The answer is complete and the rest of the request not wanted (RFC 9113 section 8.1); goes out behind the answer.
-    if (!this.#requestEnded) this.#stream.close(constants.NGHTTP2_NO_ERROR);
+    // From here on all that is left is the client's to take.
+    this.deadlineAt = atNextSweep;
+    if (!this.#requestEnded) this.#closeBehindAnswer();
   }
 
   // ---- inside
@@ -261,22 +285,58 @@ class Http2ClientStream implements Downstream, Timed {
       // A reset ends the stream too: what came is not whole.
       if (this.#exchange === undefined || !endCame(stream)) return;
       this.#requestEnded = true;
+      this.#awaitsBody = false;
       this.#awaitAnswer();
       exchange.onRequestEnd(this.#trailers);
       exchange.onRequestFlush();
     });
     stream.on("data", (content: Buffer) => {
       if (this.#exchange === undefined) return;
+      this.#boundBody();
       exchange.onRequestData(content);
       exchange.onRequestFlush();
     });
   }
 
   #awaitAnswer(): void {
-    if (this.#answerBegun || this.#exchange === undefined) return;
+    if (!this.#answerBegun && this.#exchange !== undefined) this.#boundBy("answerTimeoutMs");
+  }
+
+  /** The next bytes of the body have so much time. */
+  #boundBody(): void {
+    if (this.#awaitsBody && !this.#isPaused) this.#boundBy("bodyTimeoutMs");
+  }
+
+  #boundBy(limit: "answerTimeoutMs" | "bodyTimeoutMs"): void {
     const { services } = this.#client;
-    this.deadlineAt = services.clock() + services.options.limits.answerTimeoutMs;
-    services.deadlines.add(this);
+    this.deadlineAt = services.clock() + services.options.limits[limit];
+  }
+
+  /** Whether the client takes what waits for it: its answer, or the stream's end. */
+  #look(): void {
+    const stream = this.#stream;
+    const now = this.#client.services.clock();
+    this.deadlineAt = now + this.#stall.lookMs;
+    const waiting = stream.writableLength;
+    const isOver = this.#exchange === undefined;
+    if (!this.#stall.lasts(now, waiting > 0 || isOver, this.#writer.takenBytes - waiting)) return;
+    if (!stream.closed) {
+      stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+      this.#exchange?.onClientStalled();
+    } else if (this.#exchange !== undefined) this.#exchange.onClientClosed();
+    // Not even a reset was taken, which needs no window: the connection itself is stuck.
+    else this.#client.destroy();
+  }
+
+  /** The answer is complete and the rest of the request not wanted (RFC 9113 section 8.1). */
+  #closeBehindAnswer(): void {
+    const stream = this.#stream;
+    const close = (): void => stream.close(constants.NGHTTP2_NO_ERROR);
+    // What still comes is read past: a stream with something unread does not close.
+    stream.resume();
+    // Once it is closed it cannot be reset any more, whatever the client does.
+    if (stream.writableFinished || stream.closed) close();
+    else stream.once("finish", close);
   }
 
   #refuse(code: ErrorCode, detail: string): void {
@@ -296,4 +356,15 @@ class Http2ClientStream implements Downstream, Timed {
     this.#client.services.deadlines.delete(this);
     exchange?.onClientClosed();
   }
+}
+
+/** So that what is over before needs no look at the clock. */
+const atNextSweep = Number.NEGATIVE_INFINITY;
+
+/**
+ * Whether the client has to send on. In a stream of messages (gRPC, Connect) the next one may be long in coming, and none may
+ * be due before the other side has spoken.
+ */
+function isOwed(head: RequestHead, length: BodyLength): boolean {
+  return typeof length === "number" || !isMessageType(findField(head.fields, "content-type")?.value);
 }

@@ -24,6 +24,8 @@ export class Http2Writer {
   #headWaits = false;
   #endWritten = false;
   #drainHeard = false;
+  /** All data so far. */
+  takenBytes = 0;
 
   /** `openStream` sends the head; undefined where the stream is gone. */
   constructor(openStream: (options: HeadOptions) => Http2Stream | undefined, onDrain: () => void) {
@@ -36,7 +38,9 @@ export class Http2Writer {
   }
 
   data(content: Buffer): void {
-    if (content.length > 0) this.#parts.push(content);
+    if (content.length === 0) return;
+    this.takenBytes += content.length;
+    this.#parts.push(content);
   }
 
   end(trailers: readonly Field[]): void {

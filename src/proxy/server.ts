@@ -20,6 +20,8 @@ import type { UpstreamPool } from "./upstream-pool.ts";
 
 const bulkBytes = 256 * 1024;
 const drainPollMs = 50;
+/** A machine that went away without a word would hold its tunnels and quiet streams for ever. */
+const keepAlive = { keepAlive: true, keepAliveInitialDelay: 60_000 };
 
 /** `host:port` of each port that is open. */
 export interface ProxyAddresses {
@@ -122,9 +124,8 @@ export class ProxyServer {
 
   #open(kind: PortKind, { host, port }: ListenAddress): Promise<string> {
     const { promise, resolve, reject } = Promise.withResolvers<string>();
-    const server = createServer({ noDelay: true, allowHalfOpen: true, highWaterMark: bulkBytes }, (socket) =>
-      this.#accept(kind, socket),
-    );
+    const options = { noDelay: true, allowHalfOpen: true, highWaterMark: bulkBytes, ...keepAlive };
+    const server = createServer(options, (socket) => this.#accept(kind, socket));
     server.maxConnections = this.#services.options.limits.maxConnections;
     server.once("error", reject);
     server.listen({ host, port }, () => {

@@ -205,5 +205,5 @@ it("a client that takes nothing of its answer is dropped, with its upstream conn
   client.send(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
   client.socket.pause();
   await upstreamGone.promise;
-  expect((await keyswap.exchanges(sandbox))[0]).toMatchObject({ error: "client-closed" });
+  expect((await keyswap.exchanges(sandbox))[0]).toMatchObject({ error: "client-stalled" });
 });
