@@ -3,8 +3,13 @@
 import type { AuditEvent, ExchangeEvent } from "../core/audit.ts";
 import type { AuditSink } from "../core/ports.ts";
 
+/** Label values, in the order of the metric's labels, with their count. */
+export interface LabelledEntries {
+  entries(): Iterable<readonly [values: readonly string[], count: number]>;
+}
+
 /** Counts by label values. Values are from closed sets and hold no blank. */
-export class LabelledCount {
+export class LabelledCount implements LabelledEntries {
   readonly #counts = new Map<string, number>();
 
   /** `values`: separated by blanks, in the order of the metric's labels. */
