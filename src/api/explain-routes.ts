@@ -6,7 +6,7 @@ import { parseAuthority } from "../core/authority/authority.ts";
 import { parseCidr } from "../core/authority/ip.ts";
 import { type HostPattern, parseHostPattern } from "../core/authority/pattern.ts";
 import { type EgressPattern, parseEgressPattern } from "../core/authority/policy.ts";
-import { type DeploymentRules, type Explanation, explain } from "../core/explain.ts";
+import type { DeploymentRules, Explanation } from "../core/explain.ts";
 import type { Grant, Location, SandboxGrants } from "../core/grants.ts";
 import { parseLocation } from "../core/location.ts";
 import { type Field, makeField, type RequestHead } from "../core/message.ts";
@@ -106,6 +106,8 @@ export function explainRoutes(store: Store, clock: Clock, rules: DeploymentRules
           fields: [makeField("Host", authority.host), ...given, ...tried],
         };
         const request = { authority, head, body: Buffer.from(bodyText, "utf8") };
+        // Loaded when somebody asks: it is all of substitution.
+        const { explain } = await import("../core/explain.ts");
         return {
           ...present(explain(request, grants, rules)),
           authority: `${authority.host}:${authority.port}`,

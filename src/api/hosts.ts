@@ -1,10 +1,18 @@
 // A secret's host list as it comes in. The grammar is core's; what is added here is the judgement of wildcards over
 // public suffixes, for which the list of suffixes is needed.
 
-import { parse as parseDomain } from "tldts";
+import { createRequire } from "node:module";
+import type { parse } from "tldts";
 import { parseHostPattern } from "../core/authority/pattern.ts";
 
 export const MAX_HOSTS = 100;
+
+/** Loaded with the first wildcard: the list takes 3 MB. Schemas cannot wait for an `import()`. */
+const parseDomain: typeof parse = (...given) => {
+  // The package's own types.
+  const library = createRequire(import.meta.url)("tldts") as { readonly parse: typeof parse };
+  return library.parse(...given);
+};
 
 export type HostVerdict =
   | { readonly kind: "accepted"; readonly warning?: string }

@@ -3,7 +3,7 @@
 import { Worker } from "node:worker_threads";
 import type { LogLevel } from "../telemetry/logger.ts";
 import type { ApiService, ApiServiceOptions } from "./api-service.ts";
-import { CliError } from "./command.ts";
+import { CliError } from "./cli-error.ts";
 import { type StartFailure, toCliError } from "./start-failure.ts";
 
 export interface ApiThreadData {

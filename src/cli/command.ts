@@ -1,6 +1,9 @@
 // What every command shares: the world it runs in, its errors, and how commander is set up.
 
 import { Command, CommanderError } from "commander";
+import { CliError, type FailureCode } from "./cli-error.ts";
+
+export { CliError, type FailureCode } from "./cli-error.ts";
 
 /** The process as a command sees it; tests hand in their own. */
 export interface Cli {
@@ -17,23 +20,6 @@ export interface CommandEntry {
   readonly summary: string;
   /** Loading a command costs time; only the one that runs is loaded. */
   readonly load: () => Promise<{ readonly define: (cli: Cli) => Command }>;
-}
-
-/** 1: it did not work. 2: wrong usage or configuration. */
-export type FailureCode = 1 | 2;
-
-/** Ends a command with a message for its user. The message never holds a value. */
-export class CliError extends Error {
-  readonly exitCode: FailureCode;
-  /** What to do next. */
-  readonly hint: string | undefined;
-
-  constructor(exitCode: FailureCode, message: string, options: { hint?: string; cause?: unknown } = {}) {
-    super(message, { cause: options.cause });
-    this.name = "CliError";
-    this.exitCode = exitCode;
-    this.hint = options.hint;
-  }
 }
 
 /** A commander command that writes to `cli` and throws instead of leaving the process. */

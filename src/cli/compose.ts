@@ -16,7 +16,7 @@ import type { Logger } from "../telemetry/logger.ts";
 import type { MetricsText } from "../telemetry/metrics.ts";
 import { formatAddress, parseAddress, reachable } from "./address.ts";
 import { apiOptionsFor } from "./api-options.ts";
-import { CliError } from "./command.ts";
+import { CliError } from "./cli-error.ts";
 import { DataFolder, type RunRecord } from "./data-folder.ts";
 import { lockDataFolder } from "./data-lock.ts";
 import { makeMetrics } from "./make-metrics.ts";

@@ -8,7 +8,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { SecretValue } from "../core/secret-value.ts";
-import { CliError } from "./command.ts";
+import { CliError } from "./cli-error.ts";
 import { codeOf } from "./errno.ts";
 import { writeNewFile } from "./new-file.ts";
 

@@ -13,7 +13,7 @@ import { defaultProxyLimits, type ProxyLimits, type ProxyOptions } from "../prox
 import { ParentProxy } from "../proxy/parent-proxy.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { CertificateAuthority } from "../tls/authority.ts";
-import { CliError } from "./command.ts";
+import { CliError } from "./cli-error.ts";
 import type { Assembly } from "./service.ts";
 import { startStep } from "./start-failure.ts";
 

@@ -3,7 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { linkSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { CliError } from "./command.ts";
+import { CliError } from "./cli-error.ts";
 import { codeOf } from "./errno.ts";
 
 /**

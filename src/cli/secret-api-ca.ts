@@ -3,7 +3,7 @@
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { type Config, variableName } from "../config/settings.ts";
-import { CliError } from "./command.ts";
+import { CliError } from "./cli-error.ts";
 import { codeOf } from "./data-folder.ts";
 
 const certificateBlock = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;

@@ -1,7 +1,7 @@
 // Why a service did not start, in words for its operator. Everything here ends the start with exit code 2 and changes
 // nothing on disk. Plain data, since the API's worker thread has to send it.
 
-import { CliError, type FailureCode } from "./command.ts";
+import { CliError, type FailureCode } from "./cli-error.ts";
 
 export interface StartFailure {
   readonly exitCode: FailureCode;

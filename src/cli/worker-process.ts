@@ -1,7 +1,7 @@
 // One worker process, as the control process holds it.
 
 import type { Worker } from "node:cluster";
-import { CliError } from "./command.ts";
+import { CliError } from "./cli-error.ts";
 import type { ProxyPart } from "./proxy-part.ts";
 import { toCliError } from "./start-failure.ts";
 import type { FromWorker, Question, SentConfig, ToWorker } from "./worker-messages.ts";
