@@ -1,7 +1,7 @@
 // What every command shares: the world it runs in, its errors, and how commander is set up.
 
 import { Command, CommanderError } from "commander";
-import { CliError, type FailureCode } from "./cli-error.ts";
+import { CliError } from "./cli-error.ts";
 
 export { CliError, type FailureCode } from "./cli-error.ts";
 
