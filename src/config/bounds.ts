@@ -81,7 +81,8 @@ export const bounds = {
   },
   stallTimeoutMs: {
     schema: timeMs,
-    description: "For a client that takes nothing of an answer that waits for it, in milliseconds.",
+    description:
+      "For a client that takes nothing of an answer that waits for it, and for either side of a tunnel or WebSocket that takes nothing; in milliseconds.",
     example: "120000",
     fallback: "120000",
     part: "proxy",

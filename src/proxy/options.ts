@@ -90,7 +90,7 @@ export interface ProxyLimits {
   readonly headTimeoutMs: number;
   /** For the next bytes of a request's body. */
   readonly bodyTimeoutMs: number;
-  /** For a client that takes nothing of an answer. */
+  /** For a client that takes nothing of an answer, and either side of a tunnel or WebSocket that takes nothing. */
   readonly stallTimeoutMs: number;
   /** A client connection without a request. */
   readonly idleTimeoutMs: number;

@@ -1,9 +1,12 @@
-// A blind relay: bytes both ways, untouched, with half-close kept. One audit event when it ends.
+// A blind relay: bytes both ways, untouched, with half-close kept. One audit event when it ends. It may be quiet for as
+// long as it likes, but a side that takes nothing of what waits for it ends it.
 
 import type { Socket } from "node:net";
 import type { TunnelEvent, Way } from "../core/audit.ts";
 import type { Authority } from "../core/authority/authority.ts";
+import type { Timed } from "./deadlines.ts";
 import type { Services } from "./services.ts";
+import { Stall } from "./stall.ts";
 
 export interface TunnelRoute {
   readonly sandboxId: string;
@@ -17,14 +20,17 @@ const idleBeforeCloseMs = 1_000;
 /** and at the latest after this long. */
 const closeAtLatestMs = 30_000;
 
-export class Tunnel {
+export class Tunnel implements Timed {
   readonly route: TunnelRoute;
-  deadlineAt = Number.POSITIVE_INFINITY;
+  deadlineAt: number;
   readonly #services: Services;
   readonly #client: Socket;
   readonly #upstream: Socket;
   readonly #startedAt: number;
   readonly #onClosed: (tunnel: Tunnel) => void;
+  readonly #clientStall: Stall;
+  readonly #upstreamStall: Stall;
+  #error: "client-stalled" | "upstream-stalled" | undefined;
   #closeAtLatest = Number.POSITIVE_INFINITY;
   #movedBytes = 0;
   #open = 2;
@@ -44,6 +50,10 @@ export class Tunnel {
     this.#upstream = upstream;
     this.#onClosed = onClosed;
     this.#startedAt = services.clock();
+    const { stallTimeoutMs } = services.options.limits;
+    this.#clientStall = new Stall(stallTimeoutMs);
+    this.#upstreamStall = new Stall(stallTimeoutMs);
+    this.deadlineAt = this.#startedAt + this.#clientStall.lookMs;
     const end = (): void => this.#onSocketClosed();
     client.on("close", end);
     upstream.on("close", end);
@@ -67,18 +77,28 @@ export class Tunnel {
 
   onDeadline(): void {
     const now = this.#services.clock();
-    const moved = this.#total();
-    if (moved === this.#movedBytes || now >= this.#closeAtLatest) {
+    if (this.#clientStall.lastsOn(this.#client, now)) this.#error = "client-stalled";
+    else if (this.#upstreamStall.lastsOn(this.#upstream, now)) this.#error = "upstream-stalled";
+    if (this.#error !== undefined || this.#isRetired(now)) {
       this.destroy();
       return;
     }
-    this.#movedBytes = moved;
-    this.deadlineAt = Math.min(now + idleBeforeCloseMs, this.#closeAtLatest);
+    const isRetiring = this.#closeAtLatest !== Number.POSITIVE_INFINITY;
+    const nextMs = isRetiring ? idleBeforeCloseMs : this.#clientStall.lookMs;
+    this.deadlineAt = Math.min(now + nextMs, this.#closeAtLatest);
   }
 
   destroy(): void {
     this.#client.destroy();
     this.#upstream.destroy();
+  }
+
+  #isRetired(now: number): boolean {
+    if (this.#closeAtLatest === Number.POSITIVE_INFINITY) return false;
+    const moved = this.#total();
+    if (moved === this.#movedBytes || now >= this.#closeAtLatest) return true;
+    this.#movedBytes = moved;
+    return false;
   }
 
   #total(): number {
@@ -103,6 +123,7 @@ export class Tunnel {
       way,
       authority: this.#services.describe(authority),
       reason,
+      ...(this.#error === undefined ? undefined : { error: this.#error }),
       sentBytes: this.#upstream.bytesWritten,
       receivedBytes: this.#upstream.bytesRead,
       durationMs: this.#services.clock() - this.#startedAt,

@@ -12,6 +12,7 @@ import {
 import { closePayload, writeFrame } from "../core/wire/websocket-writer.ts";
 import { BatchWriter } from "./batch-writer.ts";
 import type { Switched } from "./downstream.ts";
+import { Stall } from "./stall.ts";
 
 /** Hears what the other side does. */
 export interface WebSocketLegOwner {
@@ -42,11 +43,18 @@ export class WebSocketLeg implements FrameHandler {
   /** Makes a masking key, where we are the client. */
   readonly #makeKey: (() => Buffer) | undefined;
   readonly #rest: Buffer | undefined;
+  readonly #stall: Stall;
   #isHeld = false;
   #isFull = false;
 
-  constructor(owner: WebSocketLegOwner, { socket, rest }: Switched, makeKey: (() => Buffer) | undefined) {
+  constructor(
+    owner: WebSocketLegOwner,
+    { socket, rest }: Switched,
+    makeKey: (() => Buffer) | undefined,
+    stallTimeoutMs: number,
+  ) {
     this.#owner = owner;
+    this.#stall = new Stall(stallTimeoutMs);
     this.#socket = socket;
     this.#rest = rest;
     this.#makeKey = makeKey;
@@ -78,6 +86,16 @@ export class WebSocketLeg implements FrameHandler {
     const [head, content] = writeFrame(opcode, payload, { isFinal, key: this.#makeKey?.() });
     this.#writer.bytes(head);
     this.#writer.bytes(content);
+  }
+
+  /** When to ask again whether it stalls, in milliseconds. */
+  get lookMs(): number {
+    return this.#stall.lookMs;
+  }
+
+  /** Its peer takes nothing of what waits for it. */
+  stalls(now: number): boolean {
+    return this.#stall.lastsOn(this.#socket, now);
   }
 
   /** Writes what was sent. False: wait for `onDrain`. */

@@ -33,7 +33,6 @@ export interface WebSocketRelayOwner {
 const closingMs = 2_000;
 
 export class WebSocketRelay implements WebSocketLegOwner, ScrubSession, Timed {
-  deadlineAt = Number.POSITIVE_INFINITY;
   /** Payload of messages. */
   receivedBytes = 0;
   sentBytes = 0;
@@ -54,6 +53,10 @@ export class WebSocketRelay implements WebSocketLegOwner, ScrubSession, Timed {
   /** We told both sides to close. */
   #closing = false;
   #isOver = false;
+  /** When it ends, come what may. */
+  #endAt = Number.POSITIVE_INFINITY;
+  /** When it is looked whether both sides take what waits for them. */
+  #lookAt = Number.POSITIVE_INFINITY;
 
   constructor(owner: WebSocketRelayOwner, services: Services, keeper: ScopeKeeper, scope: SubstitutionScope) {
     this.#owner = owner;
@@ -85,8 +88,10 @@ export class WebSocketRelay implements WebSocketLegOwner, ScrubSession, Timed {
 
   /** Takes both sockets over. */
   begin(client: Switched, upstream: Switched): void {
-    this.#client = new WebSocketLeg(this, client, undefined);
-    this.#upstream = new WebSocketLeg(this, upstream, makeKey);
+    const { stallTimeoutMs } = this.#services.options.limits;
+    this.#client = new WebSocketLeg(this, client, undefined, stallTimeoutMs);
+    this.#upstream = new WebSocketLeg(this, upstream, makeKey, stallTimeoutMs);
+    this.#lookAt = this.#services.clock() + this.#client.lookMs;
     this.#services.deadlines.add(this);
     this.#client.start();
     this.#upstream.start();
@@ -105,11 +110,17 @@ export class WebSocketRelay implements WebSocketLegOwner, ScrubSession, Timed {
     this.#error ??= error;
     this.#client?.close(code, detail === "" ? `keyswap: ${error}` : `keyswap: ${error}: ${detail}`);
     this.#upstream?.close(closeCodes.goingAway);
-    this.deadlineAt = this.#services.clock() + closingMs;
+    this.#endAt = this.#services.clock() + closingMs;
+  }
+
+  get deadlineAt(): number {
+    return Math.min(this.#lookAt, this.#endAt);
   }
 
   onDeadline(): void {
-    this.destroy();
+    const now = this.#services.clock();
+    if (now >= this.#endAt) this.destroy();
+    else this.#look(now);
   }
 
   destroy(): void {
@@ -194,6 +205,14 @@ export class WebSocketRelay implements WebSocketLegOwner, ScrubSession, Timed {
 
   // ---- inside
 
+  #look(now: number): void {
+    const [client, upstream] = [this.#client, this.#upstream];
+    if (client === undefined || upstream === undefined) return;
+    this.#lookAt = now + client.lookMs;
+    if (client.stalls(now)) this.fail("client-stalled");
+    else if (upstream.stalls(now)) this.fail("upstream-stalled");
+  }
+
   /** Runs a step of the substitution by what holds now; placeholders that it meets are looked up before it goes on. */
   #substitute(client: WebSocketLeg, step: () => string | undefined): void {
     client.hold();
@@ -243,7 +262,7 @@ export class WebSocketRelay implements WebSocketLegOwner, ScrubSession, Timed {
     const [client, upstream] = [this.#client, this.#upstream];
     if (this.#closing || client === undefined || upstream === undefined) return;
     if (client.closeReceived || client.isEnded || upstream.closeReceived || upstream.isEnded) {
-      this.deadlineAt = this.#services.clock() + this.#services.options.limits.halfClosedTimeoutMs;
+      this.#endAt = this.#services.clock() + this.#services.options.limits.halfClosedTimeoutMs;
     }
   }
 }
@@ -260,12 +279,14 @@ function closeCodeFor(error: ErrorCode): number {
     case "violation-blocked":
     case "egress-denied":
     case "proxy-auth-required":
+    case "client-stalled":
       return closeCodes.policyViolation;
     case "shutting-down":
       return closeCodes.goingAway;
     case "grants-unavailable":
       return closeCodes.tryAgainLater;
     case "upstream-malformed":
+    case "upstream-stalled":
       return closeCodes.badGateway;
     default:
       return closeCodes.internalError;
