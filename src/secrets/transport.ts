@@ -1,12 +1,21 @@
 // HTTP to the Secret API: deadlines, a bound on what an answer may weigh, and errors as values. What an answer means:
 // client.ts.
 
+import type {
+  Agent,
+  AgentOptions,
+  ClientRequest,
+  IncomingHttpHeaders,
+  IncomingMessage,
+  RequestOptions,
+} from "node:http";
 import { getCACertificates } from "node:tls";
-import type { Dispatcher } from "undici";
-// Not the package's main file: that brings fetch, caches and WebSocket with it, 14 MB and two thirds of the loading time.
-import request from "undici/lib/api/api-request.js";
-import Client from "undici/lib/dispatcher/client.js";
-import Pool from "undici/lib/dispatcher/pool.js";
+
+// An `import` reads all exports, one of which loads Node's whole fetch (15 MB); `https` is loaded where it is spoken.
+const modules = {
+  "http:": () => process.getBuiltinModule("node:http"),
+  "https:": () => process.getBuiltinModule("node:https"),
+} as const;
 
 export interface TransportOptions {
   /** Base URL with its path, `http://127.0.0.1:8181/api`. */
@@ -38,36 +47,41 @@ export type Opening =
   | { readonly kind: "reply"; readonly status: number; readonly isJson: boolean; readonly body: Buffer }
   | { readonly kind: "unreachable"; readonly detail: string };
 
-/** A pooled connection that the server closed while we wrote on it. */
-const staleSocketCodes = new Set(["UND_ERR_SOCKET", "ECONNRESET", "EPIPE"]);
+/** A kept connection that the server closed while we wrote on it. */
+const staleSocketCodes = new Set(["ECONNRESET", "EPIPE"]);
 const maxErrorBodyBytes = 64 * 1024;
+/** Kept connections beyond this are more likely to be closed by the server than used again. */
+const idleMs = 4_000;
 
 export class ApiTransport {
-  readonly #origin: string;
+  readonly #url: URL;
   readonly #basePath: string;
   readonly #authorization: string;
   readonly #options: TransportOptions;
-  readonly #pool: Pool;
-  readonly #streams = new Set<Client>();
+  readonly #http: Pick<typeof import("node:http"), "Agent" | "request">;
+  readonly #agent: Agent;
+  /** What ends the calls that are under way. */
+  readonly #calls = new Set<() => void>();
   #closed = false;
 
   /** Throws a TypeError with a safe message if the URL or the key cannot be used. */
   constructor(options: TransportOptions) {
     if (!URL.canParse(options.url)) throw new TypeError("the Secret API's URL is not a URL");
     const url = new URL(options.url);
-    if (url.protocol !== "http:" && url.protocol !== "https:")
-      throw new TypeError("the Secret API's URL must be http(s)");
+    const { protocol } = url;
+    if (protocol !== "http:" && protocol !== "https:") throw new TypeError("the Secret API's URL must be http(s)");
     if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "") {
       throw new TypeError("the Secret API's URL must have no user, query or fragment");
     }
     // Checked here because header errors further down would quote it.
     if (!/^[\x21-\x7e]+$/.test(options.key))
       throw new TypeError("the proxy key must be printable ASCII without blanks");
-    this.#origin = url.origin;
+    this.#url = url;
     this.#basePath = url.pathname.replace(/\/+$/, "");
     this.#authorization = `Bearer ${options.key}`;
     this.#options = options;
-    this.#pool = new Pool(this.#origin, { ...this.#connectOptions(), connections: options.connections });
+    this.#http = modules[protocol]();
+    this.#agent = this.#makeAgent({ maxSockets: options.connections, timeout: idleMs });
   }
 
   /** A GET with a deadline. `path` is under the base URL, encoded. Never rejects. */
@@ -78,22 +92,31 @@ export class ApiTransport {
 
   /** A POST of JSON with a deadline. `path` is under the base URL, encoded. Never rejects. */
   post(path: string, body: string): Promise<Reply> {
-    const headers = { accept: "application/json", "content-type": "application/json" };
-    return this.#inTime((signal) => this.#send({ ...this.#request(path, headers), method: "POST", body, signal }));
+    const headers = {
+      accept: "application/json",
+      "content-type": "application/json",
+      "content-length": String(Buffer.byteLength(body)),
+    };
+    return this.#inTime((signal) => this.#send({ ...this.#request(path, headers), method: "POST", signal }, body));
   }
 
   async #inTime(exchange: (signal: AbortSignal) => Promise<Reply>): Promise<Reply> {
+    if (this.#closed) return { kind: "unreachable", detail: "closed" };
     const controller = new AbortController();
-    const timer = setTimeout(() => controller.abort(), this.#options.requestTimeoutMs);
+    const { signal } = controller;
+    const end = () => controller.abort();
+    this.#calls.add(end);
+    const timer = setTimeout(end, this.#options.requestTimeoutMs);
     try {
-      return await exchange(controller.signal);
+      return await exchange(signal);
     } catch (error) {
-      if (controller.signal.aborted) {
+      if (this.#closed) return { kind: "unreachable", detail: "closed" };
+      if (signal.aborted)
         return { kind: "unreachable", detail: `no answer within ${this.#options.requestTimeoutMs} ms` };
-      }
       return { kind: "unreachable", detail: describeError(error) };
     } finally {
       clearTimeout(timer);
+      this.#calls.delete(end);
     }
   }
 
@@ -105,28 +128,27 @@ export class ApiTransport {
   async open(path: string, contentType: string, prefer: string, signal: AbortSignal): Promise<Opening> {
     if (this.#closed || signal.aborted) return { kind: "unreachable", detail: "closed" };
     // A connection of its own: it must not take one of the pool's away for hours.
-    const client = new Client(this.#origin, { ...this.#connectOptions(), bodyTimeout: 0 });
-    this.#streams.add(client);
+    const agent = this.#makeAgent({});
+    const opening = new AbortController();
     const close = () => {
-      this.#streams.delete(client);
-      void client.destroy().catch(ignore);
+      this.#calls.delete(close);
+      opening.abort();
+      agent.destroy();
     };
+    this.#calls.add(close);
     const timer = setTimeout(close, this.#options.requestTimeoutMs);
     signal.addEventListener("abort", close, { once: true });
     try {
-      const answer = await request.call(client, this.#request(path, { accept: contentType, prefer }));
-      answer.body.on("error", ignore);
+      const request = { ...this.#request(path, { accept: contentType, prefer }), agent, signal: opening.signal };
+      const answer = await this.#answer(request);
+      // Beyond the iteration nobody has to hear of its end.
+      answer.on("error", ignore);
       if (answer.statusCode === 200 && hasType(answer.headers, contentType)) {
-        return { kind: "open", chunks: answer.body, close };
+        return { kind: "open", chunks: answer, close };
       }
-      const body = await readBody(answer.body, maxErrorBodyBytes);
+      const body = await readBody(answer, maxErrorBodyBytes);
       close();
-      return {
-        kind: "reply",
-        status: answer.statusCode,
-        isJson: isJson(answer.headers),
-        body: body ?? Buffer.alloc(0),
-      };
+      return { kind: "reply", status: statusOf(answer), isJson: isJson(answer.headers), body: body ?? Buffer.alloc(0) };
     } catch (error) {
       close();
       return { kind: "unreachable", detail: describeError(error) };
@@ -138,51 +160,81 @@ export class ApiTransport {
 
   async close(): Promise<void> {
     this.#closed = true;
-    const streams = [...this.#streams];
-    this.#streams.clear();
-    await Promise.all([this.#pool.destroy(), ...streams.map((client) => client.destroy())]);
+    for (const end of [...this.#calls]) end();
+    this.#agent.destroy();
   }
 
-  async #send(options: Dispatcher.RequestOptions & { readonly signal: AbortSignal }): Promise<Reply> {
-    const answer = await request.call(this.#pool, options).catch((error: unknown) => {
+  async #send(options: RequestOptions & { readonly signal: AbortSignal }, body?: string): Promise<Reply> {
+    const answer = await this.#answer(options, body).catch((error: unknown) => {
       // Nothing was answered, and what is sent here may be repeated.
-      if (!options.signal.aborted && staleSocketCodes.has(codeOf(error))) return request.call(this.#pool, options);
+      if (!options.signal.aborted && staleSocketCodes.has(codeOf(error))) return this.#answer(options, body);
       throw error;
     });
-    const body = await readBody(answer.body, this.#options.maxAnswerBytes);
-    if (body === undefined) return { kind: "oversized" };
-    const tag = answer.headers.etag;
+    const content = await readBody(answer, this.#options.maxAnswerBytes);
+    if (content === undefined) return { kind: "oversized" };
     return {
       kind: "reply",
-      status: answer.statusCode,
-      etag: typeof tag === "string" ? tag : undefined,
+      status: statusOf(answer),
+      etag: answer.headers.etag,
       isJson: isJson(answer.headers),
-      body,
+      body: content,
     };
   }
 
-  #request(path: string, headers: Record<string, string>): Dispatcher.RequestOptions {
+  /** Resolves with the answer's head. */
+  #answer(options: RequestOptions, body?: string): Promise<IncomingMessage> {
+    return new Promise((resolve, reject) => {
+      const request = this.#http.request(options, resolve);
+      request.on("error", reject);
+      // A server that goes on with another protocol, which nobody asked for.
+      request.on("upgrade", (_, socket) => {
+        socket.destroy();
+        reject(new Error("an upgrade"));
+      });
+      this.#boundConnecting(request);
+      request.end(body);
+    });
+  }
+
+  /** The deadline of a new connection; a kept one has none to keep. */
+  #boundConnecting(request: ClientRequest): void {
+    request.once("socket", (socket) => {
+      if (!socket.connecting) return;
+      const timer = setTimeout(() => request.destroy(connectTimeout()), this.#options.connectTimeoutMs);
+      const done = () => clearTimeout(timer);
+      socket.once(this.#url.protocol === "https:" ? "secureConnect" : "connect", done);
+      socket.once("close", done);
+    });
+  }
+
+  #request(path: string, headers: Record<string, string>): RequestOptions {
+    const { hostname, port } = this.#url;
     return {
-      origin: this.#origin,
+      agent: this.#agent,
+      // Without the brackets of an IPv6 address.
+      hostname: hostname.replace(/^\[|\]$/g, ""),
+      ...(port === "" ? {} : { port }),
       path: this.#basePath + path,
       method: "GET",
       headers: { ...headers, authorization: this.#authorization, "user-agent": "keyswap-proxy" },
     };
   }
 
-  #connectOptions() {
-    const { connectTimeoutMs, requestTimeoutMs, extraCa } = this.#options;
-    return {
-      allowH2: false,
-      headersTimeout: requestTimeoutMs,
-      bodyTimeout: requestTimeoutMs,
-      connect: {
-        timeout: connectTimeoutMs,
-        // `ca` replaces the roots, so they are named too.
-        ...(extraCa === undefined ? {} : { ca: [...getCACertificates("default"), extraCa] }),
-      },
-    };
+  #makeAgent(options: AgentOptions): Agent {
+    const { extraCa } = this.#options;
+    // `ca` replaces the roots, so they are named too.
+    const roots = extraCa === undefined ? {} : { ca: [...getCACertificates("default"), extraCa] };
+    return new this.#http.Agent({ ...options, ...roots, keepAlive: true });
   }
+}
+
+function connectTimeout(): Error {
+  return Object.assign(new Error("no connection in time"), { code: "ETIMEDOUT" });
+}
+
+function statusOf(answer: IncomingMessage): number {
+  // Of an answer to a request it is always there.
+  return answer.statusCode ?? 0;
 }
 
 /** The whole body, or undefined as soon as it is beyond `maxBytes`; leaving the loop then closes the connection. */
@@ -197,15 +249,12 @@ async function readBody(body: AsyncIterable<Uint8Array>, maxBytes: number): Prom
   return Buffer.concat(chunks, length);
 }
 
-type Headers = Readonly<Record<string, string | string[] | undefined>>;
-
-function hasType(headers: Headers, type: string): boolean {
-  const given = headers["content-type"];
-  return typeof given === "string" && given.split(";", 1)[0]?.trim().toLowerCase() === type;
+function hasType(headers: IncomingHttpHeaders, type: string): boolean {
+  return headers["content-type"]?.split(";", 1)[0]?.trim().toLowerCase() === type;
 }
 
 /** We ask for no coding, so a coded body is not ours to read. */
-function isJson(headers: Headers): boolean {
+function isJson(headers: IncomingHttpHeaders): boolean {
   return hasType(headers, "application/json") && headers["content-encoding"] === undefined;
 }
 

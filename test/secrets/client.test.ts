@@ -238,6 +238,17 @@ describe("an API that is ill", () => {
     expect(await client.fetchGrants("sb-1")).toMatchObject({ kind: "failed", reason: "unreachable" });
   });
 
+  it("is not waited for by a client that closes", async () => {
+    const asked = new Promise<void>((resolve) => {
+      api.fault = () => resolve();
+    });
+    const answer = client.fetchGrants("sb-1");
+    await asked;
+    await client.close();
+    expect(await answer).toEqual({ kind: "failed", reason: "unreachable", detail: "closed" });
+    expect(await client.fetchGrants("sb-1")).toEqual({ kind: "failed", reason: "unreachable", detail: "closed" });
+  });
+
   it("is unreachable when it speaks something else", async () => {
     const server = createServer((socket) => {
       socket.on("error", () => {});
