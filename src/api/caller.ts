@@ -4,6 +4,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import type { Clock } from "../core/ports.ts";
 import type { Actor, ApiKeyRecord, Permission, Store } from "../core/store.ts";
+import type { LoginGuard } from "./login-guard.ts";
 import { Problem } from "./problem.ts";
 import { requireSameOrigin, type Sessions } from "./sessions.ts";
 
@@ -44,37 +45,51 @@ export class Callers {
   readonly #bootstrapHash: string | undefined;
   readonly #proxyHash: string | undefined;
   readonly #sessions: Sessions;
+  readonly #guard: LoginGuard;
 
   constructor(
     store: Store,
     clock: Clock,
     sessions: Sessions,
+    guard: LoginGuard,
     keys: { apiKey?: string | undefined; proxyKey?: string | undefined },
   ) {
     this.#store = store;
     this.#clock = clock;
     this.#sessions = sessions;
+    this.#guard = guard;
     this.#bootstrapHash = keys.apiKey === undefined ? undefined : hashToken(keys.apiKey);
     this.#proxyHash = keys.proxyKey === undefined ? undefined : hashToken(keys.proxyKey);
   }
 
-  /** By the bearer credential, else by the console's session. Throws 401 where there is none of ours, 403 across sites. */
-  of(headers: IncomingHttpHeaders): Promise<Caller> {
-    const organization = headers["x-daytona-organization-id"];
-    const chosen = typeof organization === "string" ? organization : undefined;
-    if (headers.authorization !== undefined) return this.identify(headers.authorization, chosen);
-    return this.#inSession(headers, chosen);
+  /**
+   * By the bearer credential, else by the console's session. Throws 401 where there is none of ours, 403 across sites, and
+   * 429 where too many were shown from `address`.
+   */
+  of(headers: IncomingHttpHeaders, address: string): Promise<Caller> {
+    const { authorization } = headers;
+    if (authorization === undefined) return this.#inSession(headers, chosenBy(headers));
+    const hash = hashOfBearer(authorization);
+    // What is no bearer's counts as one guess, whatever it is.
+    const identify = () => (hash === undefined ? refuse() : this.#byHash(hash, chosenBy(headers)));
+    return this.#guard.judge(address, hash ?? "", identify);
   }
 
-  /** Throws 401 where the credential is none of ours. `organization` is the header for callers that may choose. */
-  async identify(authorization: string | undefined, organization: string | undefined): Promise<Caller> {
-    const token = /^Bearer +([\x21-\x7e]{1,4096})$/i.exec(authorization ?? "")?.[1];
-    if (token === undefined) throw unauthorized();
-    return this.byHash(hashToken(token), organization);
+  /** As `of`, for a call that was let in with the same headers and goes on: it is judged anew, and does not count. */
+  async again(headers: IncomingHttpHeaders): Promise<Caller> {
+    const { authorization } = headers;
+    if (authorization === undefined) return this.#inSession(headers, chosenBy(headers));
+    const hash = hashOfBearer(authorization);
+    return hash === undefined ? refuse() : this.#byHash(hash, chosenBy(headers));
+  }
+
+  /** The holder of the API key with this hash, who signs in from `address`. Throws 401 and 429 like `of`. */
+  signIn(hash: string, address: string): Promise<Caller> {
+    return this.#guard.judge(address, hash, () => this.#byHash(hash, undefined));
   }
 
   /** The holder of the key with this hash, judged anew: a key that was revoked since is none. */
-  async byHash(hash: string, organization: string | undefined): Promise<Caller> {
+  async #byHash(hash: string, organization: string | undefined): Promise<Caller> {
     const { defaultId } = this.#store.organizations;
     if (equalHashes(hash, this.#proxyHash))
       return {
@@ -103,7 +118,7 @@ export class Callers {
     const keyHash = this.#sessions.find(headers.cookie);
     if (keyHash === undefined) throw unauthorized();
     requireSameOrigin(headers);
-    const caller = await this.byHash(keyHash, organization);
+    const caller = await this.#byHash(keyHash, organization);
     // Values are for proxies: no page gets to resolve, whatever its key may do elsewhere.
     return { ...caller, permissions: new Set([...caller.permissions].filter((each) => each !== "resolve:secrets")) };
   }
@@ -138,6 +153,22 @@ export class Callers {
 
 export function requirePermission(caller: Caller, anyOf: readonly Permission[]): void {
   if (!anyOf.some((permission) => caller.permissions.has(permission))) throw new Problem(403, "Access denied");
+}
+
+/** The organization that a caller who may choose has chosen. */
+function chosenBy(headers: IncomingHttpHeaders): string | undefined {
+  const organization = headers["x-daytona-organization-id"];
+  return typeof organization === "string" ? organization : undefined;
+}
+
+/** Undefined for what is no bearer's credential. */
+function hashOfBearer(authorization: string): string | undefined {
+  const token = /^Bearer +([\x21-\x7e]{1,4096})$/i.exec(authorization)?.[1];
+  return token === undefined ? undefined : hashToken(token);
+}
+
+async function refuse(): Promise<never> {
+  throw unauthorized();
 }
 
 function unauthorized(): Problem {

@@ -61,7 +61,7 @@ export class ChangeStreams {
       reply.hijack();
       const stillAllowed = async () => {
         try {
-          const again = await this.#callers.identify(request.headers.authorization, undefined);
+          const again = await this.#callers.again(request.headers);
           return again.permissions.has("resolve:secrets");
         } catch {
           return false;

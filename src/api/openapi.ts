@@ -2,7 +2,7 @@
 
 import { z } from "zod";
 import type { AnyRoute } from "./route.ts";
-import { route } from "./route.ts";
+import { route, tooManyWrong } from "./route.ts";
 
 interface Operation {
   readonly operationId: string;
@@ -136,7 +136,13 @@ function operation(definition: AnyRoute, path: string): Operation {
       ...(definition.body === undefined && definition.query === undefined
         ? {}
         : { 400: fault("The request is not valid") }),
-      ...(isPublic ? {} : { 401: fault("No valid credential"), 403: fault("The credential lacks the permission") }),
+      ...(isPublic
+        ? {}
+        : {
+            401: fault("No valid credential"),
+            403: fault("The credential lacks the permission"),
+            429: fault(tooManyWrong),
+          }),
       ...(names.length === 0 ? {} : { 404: fault("Not found, or another organization's") }),
       ...Object.fromEntries(
         Object.entries(definition.faults ?? {}).map(([status, text]) =>

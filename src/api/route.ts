@@ -9,6 +9,9 @@ import { notFound, Problem } from "./problem.ts";
 
 export type Access = "public" | "any-credential" | readonly Permission[];
 
+/** For the document. */
+export const tooManyWrong = "Too many wrong credentials were shown from this address";
+
 export interface RouteDefinition<Query, Body> {
   readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   /** Below /api, with `:name` parameters. */
@@ -53,7 +56,7 @@ export function register(app: FastifyInstance, callers: Callers, definition: Any
     url: `/api${definition.path}`,
     onRequest: async (request) => {
       if (definition.access === "public") return;
-      const caller = await callers.of(request.headers);
+      const caller = await callers.of(request.headers, request.ip);
       if (definition.access !== "any-credential") requirePermission(caller, definition.access);
       known.set(request, caller);
     },

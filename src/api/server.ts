@@ -22,6 +22,7 @@ import { registerConsole } from "./console-page.ts";
 import { consoleRoutes } from "./console-routes.ts";
 import { egressRoutes } from "./egress-routes.ts";
 import { explainRoutes } from "./explain-routes.ts";
+import { LoginGuard } from "./login-guard.ts";
 import { DEFAULT_AUDIT_RETENTION_MS, Maintenance } from "./maintenance.ts";
 import { masterKeyRoutes } from "./master-key-routes.ts";
 import { openApiRoutes } from "./openapi.ts";
@@ -55,6 +56,8 @@ export interface SecretApiOptions {
   readonly version?: string | undefined;
   /** How long audit entries are kept; 90 days by default. */
   readonly auditRetentionMs?: number | undefined;
+  /** Wrong credentials that one address may show in a minute; 60 by default. */
+  readonly maxFailedLogins?: number | undefined;
   /** How this deployment's proxies decide, for explanations; as without any setting by default. */
   readonly rules?: DeploymentRules | undefined;
   readonly clock?: Clock | undefined;
@@ -80,6 +83,7 @@ const defaultRules: DeploymentRules = {
   plainHttpHosts: [],
   bufferBytes: 1_048_576,
 };
+const defaultMaxFailedLogins = 60;
 /** Routes whose writes change what a sandbox may use. */
 const heardByProxies = /^\/api\/(secret|sandbox)\b/;
 
@@ -106,7 +110,8 @@ export async function createSecretApi(options: SecretApiOptions): Promise<Secret
   const logger = options.logger ?? silent;
   const app = makeApp(logger, clock);
   const sessions = new Sessions(clock);
-  const callers = new Callers(store, clock, sessions, options);
+  const guard = new LoginGuard(options.maxFailedLogins ?? defaultMaxFailedLogins, clock, logger);
+  const callers = new Callers(store, clock, sessions, guard, options);
   const hub = new ChangeHub(store.changes, logger);
   const streams = new ChangeStreams(hub, store.changes, callers);
   const audit = new ResolveAudit(store.audit, clock, logger);

@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { type Caller, type Callers, hashToken } from "./caller.ts";
 import { Problem } from "./problem.ts";
-import { type AnyRoute, fields, route } from "./route.ts";
+import { type AnyRoute, fields, route, tooManyWrong } from "./route.ts";
 import { requireSameOrigin, type Sessions, sessionCookie } from "./sessions.ts";
 
 const tag = "console";
@@ -39,12 +39,16 @@ export function sessionRoutes(sessions: Sessions, callers: Callers, version: str
       body: signInBody,
       status: 200,
       answer: sessionAnswer,
-      faults: { 401: "The key is not known", 403: "Not asked by the console itself, or a proxy's credential" },
+      faults: {
+        401: "The key is not known",
+        403: "Not asked by the console itself, or a proxy's credential",
+        429: tooManyWrong,
+      },
       handle: async ({ body, request, reply }) => {
         // Nobody is to be signed in by another site, either.
         requireSameOrigin(request.headers);
         const keyHash = hashToken(body.apiKey);
-        const caller = await callers.byHash(keyHash, undefined);
+        const caller = await callers.signIn(keyHash, request.ip);
         if (caller.kind === "proxy") throw new Problem(403, "This is a proxy's credential; sign in with an API key");
         sessions.close(request.headers.cookie);
         // The browser's word for how it got here: behind a balancer that ends TLS, ours would be wrong.

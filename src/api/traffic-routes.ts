@@ -119,7 +119,7 @@ export class Traffic {
             book: books.of(caller.organizationId),
             matches: matcherOf(query),
             stillAllowed: async () => {
-              const again = await callers.of(request.headers).catch(() => undefined);
+              const again = await callers.again(request.headers).catch(() => undefined);
               return again !== undefined && access.some((permission) => again.permissions.has(permission));
             },
             ended: () => this.#streams.delete(stream),

@@ -18,6 +18,7 @@ export function apiOptionsFor(config: Config, folder: DataFolder): ApiServiceOpt
     auditRetentionMs: config.auditRetentionDays * DAY_MS,
     apiKey: (config.apiKey ?? folder.openKey("api-key")).reveal().toString("utf8"),
     proxyKey: (config.proxyKey ?? folder.openKey("proxy-key")).reveal().toString("utf8"),
+    maxFailedLogins: config.maxFailedLogins,
     listen: config.apiListen,
     proxyUrl: config.proxyUrl,
     caPath: join(config.certsDir, "ca.pem"),

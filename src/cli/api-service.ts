@@ -23,6 +23,8 @@ export interface ApiServiceOptions {
   readonly auditRetentionMs: number;
   readonly apiKey: string;
   readonly proxyKey: string;
+  /** Wrong credentials that one address may show in a minute. */
+  readonly maxFailedLogins: number;
   readonly listen: Address;
   /** Undefined: told later, once the proxy listens. */
   readonly proxyUrl: string | undefined;
@@ -55,6 +57,7 @@ export async function openApiService(options: ApiServiceOptions, logger: Logger)
       proxyUrl: () => proxyUrl ?? "http://127.0.0.1",
       caCertificate: () => readCertificate(options.caPath),
       rules: options.rules,
+      maxFailedLogins: options.maxFailedLogins,
       auditRetentionMs: options.auditRetentionMs,
       rotateMasterKey: oneAtATime(() =>
         options.masterKeyFile === undefined

@@ -32,7 +32,8 @@ export const bounds = {
   },
   maxFailedLogins: {
     schema: count,
-    description: "Wrong credentials that one address may show in a minute; beyond it 429. The right ones pass always.",
+    description:
+      "Wrong credentials that one address (of IPv6: one /64) may show in a minute, to each proxy process and to each Secret API; beyond it 429. Those that were right from there before pass always.",
     example: "60",
     fallback: "60",
     part: "both",

@@ -3,10 +3,10 @@
 
 import type { Socket } from "node:net";
 import { type SecureContext, TLSSocket, type TLSSocketOptions } from "node:tls";
+import { Allowance } from "../core/allowance.ts";
 import { parseWireHost } from "../core/authority/host.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import { unrecognizedNameAlert } from "../core/wire/client-hello.ts";
-import { Allowance } from "./allowance.ts";
 import type { Connections } from "./connections.ts";
 import { FirstBytesReader } from "./first-bytes.ts";
 import type { Services } from "./services.ts";

@@ -3,6 +3,7 @@
 // connection.
 
 import { hash, timingSafeEqual } from "node:crypto";
+import { neighbourhoodOf } from "../core/authority/neighbourhood.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import { type Field, findField, type RequestHead } from "../core/message.ts";
 import type { GrantsAnswer } from "../core/ports.ts";
@@ -46,7 +47,7 @@ export function callerFor(
   if (credentials === undefined) return "proxy-auth-required";
   const { sandboxId, token } = credentials;
   if (fixed === undefined) {
-    if (services.logins.isEmpty(address) && services.parts.grants.knows?.(sandboxId) === false)
+    if (services.logins.isEmpty(neighbourhoodOf(address)) && services.parts.grants.knows?.(sandboxId) === false)
       return "too-many-logins";
     return { sandboxId, token, address };
   }
@@ -56,7 +57,8 @@ export function callerFor(
 
 /** Wrong credentials, counted where it is known who showed them. */
 export function failedLogin(services: Services, address: string | undefined): ErrorCode {
-  return address === undefined || services.logins.take(address) ? "proxy-auth-required" : "too-many-logins";
+  if (address === undefined || services.logins.take(neighbourhoodOf(address))) return "proxy-auth-required";
+  return "too-many-logins";
 }
 
 /**

@@ -2,6 +2,7 @@
 
 import { hash } from "node:crypto";
 import type { SecureContext } from "node:tls";
+import { Allowances, perMinute } from "../core/allowance.ts";
 import { type Authority, formatAuthority } from "../core/authority/authority.ts";
 import { HostMatcher } from "../core/authority/pattern.ts";
 import { EgressList, EgressRules } from "../core/authority/policy.ts";
@@ -9,7 +10,6 @@ import type { SandboxGrants } from "../core/grants.ts";
 import type { Clock } from "../core/ports.ts";
 import { GrantIndex } from "../core/substitution/grant-index.ts";
 import { ScrubberCache } from "../core/substitution/scrubber-cache.ts";
-import { type AllowanceOptions, Allowances } from "./allowance.ts";
 import { Deadlines } from "./deadlines.ts";
 import { HeldBytes } from "./held-bytes.ts";
 import { Newcomers, Occupancy } from "./occupancy.ts";
@@ -136,8 +136,4 @@ export class Services {
   describe(authority: Authority | undefined): string | undefined {
     return authority === undefined ? undefined : formatAuthority(authority);
   }
-}
-
-function perMinute(count: number, clock: Clock): AllowanceOptions {
-  return { burst: count, perSecond: count / 60, clock };
 }

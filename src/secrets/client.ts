@@ -207,6 +207,12 @@ function readReply<T>(reply: Reply, etag: string | undefined, parse: (body: Buff
 function readStatus(status: number, isJson: boolean, body: Buffer): { readonly kind: "absent" } | Failure {
   if (status === 404 && isJson && isNotFoundAnswer(body)) return { kind: "absent" };
   if (status === 401 || status === 403) return failed("refused", `the Secret API refuses the proxy key (${status})`);
+  // For the moment, and for the key: what is cached may serve on.
+  if (status === 429)
+    return failed(
+      "unreachable",
+      "the Secret API answered 429: too many wrong credentials from here; is the proxy key right?",
+    );
   // Everything else is a server that is ill or one that stands in the API's place: a balancer's 404, a login page's 302.
   return failed("unreachable", `the Secret API answered ${status}`);
 }

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { Allowance, Allowances } from "../../src/proxy/allowance.ts";
+import { Allowance, Allowances, perMinute } from "../../src/core/allowance.ts";
 
 let now = 1_000_000;
 const clock = (): number => now;
@@ -30,4 +30,22 @@ it("keys do not share theirs, and a million of them are not kept", () => {
   for (let count = 0; count < 20_000; count++) allowances.take(`key ${count}`);
   // Forgotten, so it starts anew.
   expect(allowances.take("a")).toBe(true);
+});
+
+it("what is given back can be taken again, and is never more than at once", () => {
+  const allowances = new Allowances({ burst: 2, perSecond: 0, clock });
+  expect([allowances.take("a"), allowances.take("a"), allowances.take("a")]).toEqual([true, true, false]);
+  allowances.giveBack("a");
+  expect([allowances.take("a"), allowances.take("a")]).toEqual([true, false]);
+  for (let count = 0; count < 5; count++) allowances.giveBack("a");
+  expect([allowances.take("a"), allowances.take("a"), allowances.take("a")]).toEqual([true, true, false]);
+  allowances.giveBack("never seen");
+  expect(allowances.isEmpty("never seen")).toBe(false);
+});
+
+it("so many in a minute", () => {
+  const allowance = new Allowance(perMinute(3, clock));
+  expect([allowance.take(), allowance.take(), allowance.take(), allowance.take()]).toEqual([true, true, true, false]);
+  now += 20_000;
+  expect([allowance.take(), allowance.take()]).toEqual([true, false]);
 });

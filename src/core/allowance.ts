@@ -1,7 +1,6 @@
 // How often something may be done: so many times at once, and then so many each second.
 
-import { LRUCache } from "lru-cache";
-import type { Clock } from "../core/ports.ts";
+import type { Clock } from "./ports.ts";
 
 export interface AllowanceOptions {
   /** So many at once. */
@@ -9,6 +8,11 @@ export interface AllowanceOptions {
   /** Regained each second. */
   readonly perSecond: number;
   readonly clock: Clock;
+}
+
+/** So many in a minute, and as many at once. */
+export function perMinute(count: number, clock: Clock): AllowanceOptions {
+  return { burst: count, perSecond: count / 60, clock };
 }
 
 export class Allowance {
@@ -28,6 +32,11 @@ export class Allowance {
     if (this.#left < 1) return false;
     this.#left -= 1;
     return true;
+  }
+
+  /** One that was taken was not needed. */
+  giveBack(): void {
+    this.#left = Math.min(this.#options.burst, this.#left + 1);
   }
 
   get isEmpty(): boolean {
@@ -50,7 +59,8 @@ const maxKeys = 10_000;
 /** One allowance for each sandbox, or each address. */
 export class Allowances {
   readonly #options: AllowanceOptions;
-  readonly #byKey = new LRUCache<string, Allowance>({ max: maxKeys });
+  /** The one that was not used for longest is first. */
+  readonly #byKey = new Map<string, Allowance>();
 
   constructor(options: AllowanceOptions) {
     this.#options = options;
@@ -58,12 +68,18 @@ export class Allowances {
 
   /** Uses one of `key`'s up; false where none is left. */
   take(key: string): boolean {
-    let allowance = this.#byKey.get(key);
-    if (allowance === undefined) {
-      allowance = new Allowance(this.#options);
-      this.#byKey.set(key, allowance);
+    const allowance = this.#byKey.get(key) ?? new Allowance(this.#options);
+    this.#byKey.delete(key);
+    this.#byKey.set(key, allowance);
+    if (this.#byKey.size > maxKeys) {
+      const [oldest] = this.#byKey.keys();
+      if (oldest !== undefined) this.#byKey.delete(oldest);
     }
     return allowance.take();
+  }
+
+  giveBack(key: string): void {
+    this.#byKey.get(key)?.giveBack();
   }
 
   isEmpty(key: string): boolean {
