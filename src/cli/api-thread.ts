@@ -5,6 +5,7 @@ import type { LogLevel } from "../telemetry/logger.ts";
 import type { ApiService, ApiServiceOptions } from "./api-service.ts";
 import { CliError } from "./cli-error.ts";
 import { type StartFailure, toCliError } from "./start-failure.ts";
+import { boundThreads } from "./young-generation.ts";
 
 export interface ApiThreadData {
   readonly service: ApiServiceOptions;
@@ -27,6 +28,7 @@ const CLOSE_MS = 5_000;
 
 /** Resolves when the API listens. Throws CliError. */
 export async function startApiThread(data: ApiThreadData): Promise<ApiThread> {
+  boundThreads();
   const worker = new Worker(workerEntry(), { eval: true, workerData: data, name: "secret-api" });
   const ended = new Promise<Error>((resolve) => {
     worker.on("error", (error) =>

@@ -1,4 +1,4 @@
-// A flag of V8 that keeps a service small.
+// Flags of V8 that keep a service small.
 
 import { setFlagsFromString } from "node:v8";
 
@@ -9,4 +9,13 @@ import { setFlagsFromString } from "node:v8";
  */
 export function boundYoungGeneration(): void {
   setFlagsFromString("--semi-space-growth-factor=1");
+}
+
+/**
+ * The same for threads that start from now on, at 1 MiB: the Secret API's work is small, and what its start leaves behind
+ * would stay as large as the proxy's. Measured: 6 MiB less; `resourceLimits` would not prevail against the command line.
+ */
+export function boundThreads(): void {
+  setFlagsFromString("--min-semi-space-size=1");
+  setFlagsFromString("--max-semi-space-size=1");
 }
