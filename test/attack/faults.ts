@@ -7,6 +7,9 @@ import { readdirSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { FakeApi } from "../secrets/fake-api.ts";
 import { askConnect } from "../support/wire-client.ts";
+import { clockCases } from "./clock-cases.ts";
+import { diskCases } from "./disk-cases.ts";
+import { sinkCases } from "./sink-cases.ts";
 import { exchange, intercepted, reach } from "./ways.ts";
 import {
   type AttackCase,
@@ -152,6 +155,9 @@ export const cases: readonly AttackCase[] = [
     name: `a Secret API that ${what}: strangers get 503 in time, ${fault.known === 200 ? "known sandboxes go on" : "nobody goes on"}`,
     run: (world: World) => onFakeApi(world, fault),
   })),
+  ...diskCases,
+  ...sinkCases,
+  ...clockCases,
 ];
 
 /** A proxy of its own against a Secret API that works at first and then has the fault. */

@@ -4,17 +4,7 @@ import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { exchange, intercepted } from "./ways.ts";
-import { type AttackCase, evilHost, goodHost, holds, makeWorld, same, until, type World } from "./world.ts";
-
-/** These end their process, so each has a world of its own. */
-async function inOwnWorld(run: (world: World) => Promise<void>, env: Record<string, string> = {}): Promise<void> {
-  const world = await makeWorld(env);
-  try {
-    await run(world);
-  } finally {
-    await world.close();
-  }
-}
+import { type AttackCase, evilHost, goodHost, holds, inOwnWorld, same, until } from "./world.ts";
 
 function refuses(port: number): Promise<boolean> {
   return new Promise((resolve) => {

@@ -4,7 +4,7 @@ import { connect } from "node:net";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import { askSocks, socksName } from "../support/socks-client.ts";
 import { askConnect, dial, fieldValue, secure, type WireAnswer, WireClient } from "../support/wire-client.ts";
-import { aliceAddress, portOf, type Sandbox, type World } from "./world.ts";
+import { aliceAddress, goodHost, portOf, type Sandbox, type Secret, type World } from "./world.ts";
 
 /** `error`: the proxy's own code, where it answered itself; `body` is what came back else. */
 export interface Attempt {
@@ -95,6 +95,17 @@ export async function intercepted(
     serverName,
     ...(alpn === undefined ? {} : { alpn }),
   });
+}
+
+/** A request over a new connection is answered, and its value arrives. */
+export async function assertSubstitutes(world: World, sandbox: Sandbox, secret: Secret, path: string): Promise<void> {
+  const client = await intercepted(world, sandbox, goodHost, world.good.port);
+  const text = `GET ${path} HTTP/1.1\r\nHost: ${goodHost}\r\nX-Key: ${secret.placeholder}\r\n\r\n`;
+  const { status } = await exchange(client, text);
+  client.close();
+  if (status !== 200) throw new Error(`${path}: status ${status}`);
+  const arrived = world.good.requests.findLast((request) => request.startsWith(`GET ${path} `));
+  if (arrived?.includes(secret.value) !== true) throw new Error(`${path}: no value arrived`);
 }
 
 /** Sends a text and reads one answer; a closed connection is one with no status. */

@@ -15,7 +15,10 @@ import { makeWorkbench, type RunningKeyswap, type Workbench } from "../support/w
 export interface AttackCase {
   /** What holds: the line that is printed. */
   readonly name: string;
-  readonly run: (world: World) => Promise<void>;
+  /** Why it cannot be tried here. */
+  readonly skip?: string | undefined;
+  /** A text that it answers is printed with its line. */
+  readonly run: (world: World) => Promise<unknown>;
 }
 
 export interface Sandbox {
@@ -118,7 +121,7 @@ export class World {
 
   /** What the audit log holds by now, parsed. */
   audit(): readonly Record<string, unknown>[] {
-    const text = readFileSync(join(this.bench.dataDir, "audit.jsonl"), "utf8");
+    const text = readFileSync(this.bench.env.KEYSWAP_AUDIT ?? join(this.bench.dataDir, "audit.jsonl"), "utf8");
     // The last line may be half written.
     return text
       .slice(0, text.lastIndexOf("\n") + 1)
@@ -159,8 +162,17 @@ export class World {
   }
 }
 
-/** `apart`: the proxy and the Secret API are two processes. */
-export async function makeWorld(extra: Readonly<Record<string, string>> = {}, apart = false): Promise<World> {
+export interface WorldOptions {
+  /** The proxy and the Secret API are two processes. */
+  readonly isApart?: boolean;
+  /** A descriptor for keyswap's stderr; without it the world reads it. */
+  readonly stderr?: number;
+}
+
+export async function makeWorld(
+  extra: Readonly<Record<string, string>> = {},
+  { isApart = false, stderr }: WorldOptions = {},
+): Promise<World> {
   const pki = makePki();
   const dns = await startDnsServer();
   for (const name of [...names, ...evilNames]) dns.set("A", name, { addresses: ["127.0.0.1"], ttl: 300 });
@@ -185,14 +197,31 @@ export async function makeWorld(extra: Readonly<Record<string, string>> = {}, ap
   const caFile = join(bench.dataDir, "..", "upstream-ca.pem");
   writeFileSync(caFile, pki.caPem);
   const env = { KEYSWAP_UPSTREAM_CA: caFile };
-  const api = apart ? await bench.start(["api"]) : undefined;
+  const api = isApart ? await bench.start(["api"]) : undefined;
   const away = api === undefined ? {} : { KEYSWAP_SECRET_API_URL: api.ready.api };
-  const running = await bench.start([apart ? "proxy" : "start"], { env: { ...env, ...away } });
+  const running = await bench.start([isApart ? "proxy" : "start"], {
+    env: { ...env, ...away },
+    ...(stderr === undefined ? {} : { stderr }),
+  });
   const ready = { ...running.ready, ...(api === undefined ? {} : { api: api.ready.api }) };
   // The ready line has two fields more, because the transparent ports are on.
   const keyswap = { ...running, ready } as World["keyswap"];
   const servers = [good.origin, evil.origin, dns, trapServer];
   return new World({ bench, keyswap, dns, pki, good, evil, trap }, servers, env, api);
+}
+
+/** For a case that ends its process or needs another one. */
+export async function inOwnWorld(
+  run: (world: World) => Promise<void>,
+  env: Readonly<Record<string, string>> = {},
+  options: WorldOptions = {},
+): Promise<void> {
+  const world = await makeWorld(env, options);
+  try {
+    await run(world);
+  } finally {
+    await world.close();
+  }
 }
 
 async function startRecorder(pki: Pki, hosts: string[]): Promise<Recorder> {

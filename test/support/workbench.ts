@@ -19,6 +19,8 @@ export interface Outcome {
 export interface CommandOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly input?: string | Buffer;
+  /** A descriptor that takes the place of the stderr that is collected. */
+  readonly stderr?: number;
 }
 
 export interface Ready {
@@ -65,7 +67,11 @@ export interface Workbench extends AsyncDisposable {
 /** Every listener takes a free port. Kills what still runs when it is disposed of. */
 export function makeWorkbench(extra: Readonly<Record<string, string>> = {}): Workbench {
   const folder = mkdtempSync(join(tmpdir(), "keyswap-workbench-"));
-  const [home, dataDir, certsDir] = [join(folder, "home"), join(folder, "data"), join(folder, "certs")];
+  const [home, dataDir, certsDir] = [
+    join(folder, "home"),
+    extra.KEYSWAP_DATA_DIR ?? join(folder, "data"),
+    join(folder, "certs"),
+  ];
   mkdirSync(home);
   const children = new Set<ChildProcess>();
   const env: Record<string, string> = {
@@ -81,17 +87,21 @@ export function makeWorkbench(extra: Readonly<Record<string, string>> = {}): Wor
   };
 
   const launch = (args: readonly string[], options: CommandOptions = {}): Launched => {
-    const child = spawn(process.execPath, [mainFile, ...args], { env: { ...env, ...options.env }, cwd: folder });
+    const child = spawn(process.execPath, [mainFile, ...args], {
+      env: { ...env, ...options.env },
+      cwd: folder,
+      stdio: ["pipe", "pipe", options.stderr ?? "pipe"],
+    });
     children.add(child);
     let [stdout, stderr] = ["", ""];
-    child.stdout.setEncoding("utf8").on("data", (part: string) => {
+    child.stdout?.setEncoding("utf8").on("data", (part: string) => {
       stdout += part;
     });
-    child.stderr.setEncoding("utf8").on("data", (part: string) => {
+    child.stderr?.setEncoding("utf8").on("data", (part: string) => {
       stderr += part;
     });
-    child.stdin.on("error", () => {});
-    child.stdin.end(options.input ?? "");
+    child.stdin?.on("error", () => {});
+    child.stdin?.end(options.input ?? "");
     const ended = new Promise<Outcome>((done) => {
       child.on("close", (code) => {
         children.delete(child);
@@ -104,7 +114,7 @@ export function makeWorkbench(extra: Readonly<Record<string, string>> = {}): Wor
           const end = stdout.indexOf("\n");
           if (end !== -1) done(stdout.slice(0, end));
         };
-        child.stdout.on("data", look);
+        child.stdout?.on("data", look);
         look();
         void ended.then(({ code }) => fail(new Error(`ended with ${code} before it wrote a line:\n${stderr}`)));
       });

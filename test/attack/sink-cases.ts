@@ -1,0 +1,135 @@
+// Faults: nobody reads what keyswap writes. A pipe that is full must stop neither traffic nor the end.
+
+import { execFileSync } from "node:child_process";
+import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { assertSubstitutes } from "./ways.ts";
+import { type AttackCase, goodHost, holds, inOwnWorld, same, until, type World } from "./world.ts";
+
+/** A named pipe with a reader that does not read. */
+class BlockedPipe implements Disposable {
+  readonly path: string;
+  /** Open for both: it neither waits for a peer nor counts as one that has gone. */
+  readonly fd: number;
+  readonly #folder = mkdtempSync(join(tmpdir(), "keyswap-pipe-"));
+
+  constructor() {
+    this.path = join(this.#folder, "pipe");
+    execFileSync("mkfifo", [this.path]);
+    this.fd = openSync(this.path, constants.O_RDWR);
+  }
+
+  /** What waits in it. */
+  drain(): string {
+    const reader = openSync(this.path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const block = Buffer.alloc(65_536);
+    let text = "";
+    try {
+      for (;;) text += block.toString("latin1", 0, readSync(reader, block));
+    } catch (error) {
+      if (!(error instanceof Error && "code" in error && error.code === "EAGAIN")) throw error;
+      return text;
+    } finally {
+      closeSync(reader);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.fd);
+    rmSync(this.#folder, { recursive: true });
+  }
+}
+
+/** More than a pipe holds (64 KiB), at some 400 bytes each. */
+const exchanges = 400;
+
+async function overfill(world: World, name: string): Promise<void> {
+  const secret = await world.secret("a real value that nobody reads of", [goodHost]);
+  const sandbox = await world.sandbox([secret]);
+  for (let at = 0; at < exchanges; at++) await assertSubstitutes(world, sandbox, secret, `/${name}-${at}`);
+}
+
+async function assertEnds(world: World): Promise<void> {
+  const from = performance.now();
+  const { code } = await world.keyswap.stop("SIGTERM");
+  same(code, 0, "exit code");
+  // The log's second, the audit's three; the rest is a busy machine's.
+  holds(performance.now() - from < 20_000, "it hung");
+}
+
+export const sinkCases: readonly AttackCase[] = [
+  {
+    name: "an audit pipe that nobody reads: traffic goes on, what is lost is counted, SIGTERM ends it",
+    run: async () => {
+      using pipe = new BlockedPipe();
+      await inOwnWorld(
+        async (world) => {
+          await overfill(world, "blocked");
+          await assertEnds(world);
+          const lost = /(\d+) audit events could not be written before the end/.exec(world.keyswap.stderr())?.[1];
+          const lines = pipe.drain().split("\n").slice(0, -1);
+          holds(Number(lost) > 0, "nothing was said of what is lost");
+          for (const line of lines) JSON.parse(line);
+          holds(lines.length + Number(lost) >= exchanges, `${lines.length} written, ${lost} lost`);
+        },
+        { KEYSWAP_AUDIT: pipe.path },
+      );
+    },
+  },
+  {
+    name: "an audit pipe that is read again: no event is lost, none comes twice",
+    run: async () => {
+      using pipe = new BlockedPipe();
+      await inOwnWorld(
+        async (world) => {
+          await overfill(world, "late");
+          let text = "";
+          await until(() => {
+            text += pipe.drain();
+            const paths = text
+              .split("\n")
+              .slice(0, -1)
+              .map((line) => JSON.parse(line).path);
+            same(new Set(paths.filter((path) => path?.startsWith("/late-"))).size, exchanges, "events");
+            same(paths.filter((path) => path?.startsWith("/late-")).length, exchanges, "events, repeated ones too");
+          });
+          await assertEnds(world);
+        },
+        { KEYSWAP_AUDIT: pipe.path },
+      );
+    },
+  },
+  {
+    name: "an audit pipe without a reader: the start fails, and says so",
+    run: async (world) => {
+      const folder = mkdtempSync(join(tmpdir(), "keyswap-pipe-"));
+      const path = join(folder, "pipe");
+      execFileSync("mkfifo", [path]);
+      const { child, ended } = world.bench.launch(["start"], {
+        env: { KEYSWAP_AUDIT: path, KEYSWAP_DATA_DIR: join(folder, "data") },
+      });
+      const timer = setTimeout(() => child.kill("SIGKILL"), 20_000);
+      const { code, stderr } = await ended;
+      clearTimeout(timer);
+      rmSync(folder, { recursive: true });
+      same(code, 2, "exit code");
+      holds(stderr.includes("audit"), stderr);
+    },
+  },
+  {
+    name: "a stderr that nobody reads, with log and audit on it: traffic goes on, SIGTERM ends it",
+    run: async () => {
+      using pipe = new BlockedPipe();
+      await inOwnWorld(
+        async (world) => {
+          await overfill(world, "stderr");
+          await assertEnds(world);
+          holds(pipe.drain().length > 60_000, "the pipe was not full");
+        },
+        { KEYSWAP_AUDIT: "stderr" },
+        { stderr: pipe.fd },
+      );
+    },
+  },
+];
