@@ -35,6 +35,12 @@ export function describeStartFailure(error: unknown, subject: string, variable: 
         message: `${subject}: permission denied`,
         hint: `Set ${variable} to what this user may use.`,
       };
+    case "ENXIO":
+      return {
+        exitCode: 2,
+        message: `${subject}: nobody reads the pipe`,
+        hint: `Start its reader first, or set ${variable} to a file.`,
+      };
     case "EADDRNOTAVAIL":
     case "ENOTFOUND":
       return { exitCode: 2, message: `${subject}: this machine has no such address`, hint: `Correct ${variable}.` };

@@ -1,6 +1,6 @@
-// Where audit lines are written: a file that rotates by size, or stderr.
+// Where audit lines are written: a file that rotates by size, a named pipe, or stderr.
 
-import { write } from "node:fs";
+import { constants, write } from "node:fs";
 import { type FileHandle, mkdir, open, rename, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { promisify } from "node:util";
@@ -24,12 +24,20 @@ export interface AuditFileOptions {
   readonly clock: Clock;
 }
 
+/**
+ * A pipe that is full says so: a write that waits would hold a thread, and the end of the process, for as long as nobody
+ * reads. A pipe that nobody has opened cannot be opened either (ENXIO). Files do not care.
+ */
+const OPEN_FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | (constants.O_NONBLOCK ?? 0);
+
 /** How often it is looked whether somebody else moved the file away (logrotate), in milliseconds. */
 const IDENTITY_CHECK_MS = 1_000;
 
 export class AuditFile implements AuditWriter {
   readonly #options: AuditFileOptions;
   #handle: FileHandle | undefined;
+  /** Pipes and devices (`/dev/stdout`) are neither rotated nor looked for. */
+  #isFile = true;
   #inode = 0;
   #size = 0;
   #checkedAt = 0;
@@ -48,12 +56,12 @@ export class AuditFile implements AuditWriter {
 
   async prepare(bytes: number): Promise<void> {
     const now = this.#options.clock();
-    if (this.#handle !== undefined && Math.abs(now - this.#checkedAt) >= IDENTITY_CHECK_MS) {
+    if (this.#handle !== undefined && this.#isFile && Math.abs(now - this.#checkedAt) >= IDENTITY_CHECK_MS) {
       this.#checkedAt = now;
       if ((await inodeOf(this.#options.path)) !== this.#inode) await this.close();
     }
     if (this.#handle === undefined) await this.#open();
-    if (this.#size > 0 && this.#size + bytes > this.#options.maxBytes) {
+    if (this.#isFile && this.#size > 0 && this.#size + bytes > this.#options.maxBytes) {
       await this.close();
       await this.#rotate();
       await this.#open();
@@ -74,9 +82,11 @@ export class AuditFile implements AuditWriter {
   }
 
   async #open(): Promise<void> {
-    const handle = await open(this.#options.path, "a", 0o600);
+    const handle = await open(this.#options.path, OPEN_FLAGS, 0o600);
     try {
-      const { ino, size } = await handle.stat();
+      const stats = await handle.stat();
+      const { ino, size } = stats;
+      this.#isFile = stats.isFile();
       [this.#inode, this.#size, this.#checkedAt] = [ino, size, this.#options.clock()];
       this.#handle = handle;
     } catch (error) {

@@ -106,7 +106,7 @@ export class AuditLog implements AuditSink {
     while (this.#hasWork() && performance.now() < deadline) {
       this.#startDrain();
       await this.#draining;
-      if (this.#isFailing) await pause(FLUSH_MS);
+      if (this.#hasWork()) await pause(FLUSH_MS);
     }
     clearTimeout(this.#timer);
     const lost = this.#queue.length + this.#rest.toString("latin1").split("\n").length - 1;
@@ -158,7 +158,8 @@ export class AuditLog implements AuditSink {
         this.#isFailing = false;
       }
     } catch (error) {
-      if (!this.#isFailing && !isBusy(error)) this.#report("the audit log cannot be written", error);
+      if (isBusy(error)) return;
+      if (!this.#isFailing) this.#report("the audit log cannot be written", error);
       this.#isFailing = true;
     }
   }

@@ -14,6 +14,8 @@ export class LogDestination {
   #waitingLength = 0;
   #writing: Promise<void> | undefined;
   #dropped = 0;
+  /** The last moment to write has passed: a reader that is still not there is not waited for. */
+  #isAbandoned = false;
 
   constructor(fd: number) {
     this.#fd = fd;
@@ -31,12 +33,15 @@ export class LogDestination {
     });
   }
 
-  /** Resolves when everything was written, at latest after a second. */
+  /** Resolves when everything was written, at latest after a second; what nobody has read by then is dropped. Call it last. */
   async flush(): Promise<void> {
     if (this.#writing === undefined) return;
     let timer: NodeJS.Timeout | undefined;
     const deadline = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, FLUSH_DEADLINE_MS);
+      timer = setTimeout(() => {
+        this.#isAbandoned = true;
+        resolve();
+      }, FLUSH_DEADLINE_MS);
     });
     await Promise.race([this.#writing, deadline]);
     clearTimeout(timer);
@@ -69,7 +74,7 @@ export class LogDestination {
     return new Promise((resolve) => {
       write(this.#fd, bytes, (error, written) => {
         if (error === null) resolve(written);
-        else if (error.code === "EAGAIN") setTimeout(() => resolve(0), BUSY_MS);
+        else if (error.code === "EAGAIN" && !this.#isAbandoned) setTimeout(() => resolve(0), BUSY_MS);
         else resolve(bytes.length);
       });
     });

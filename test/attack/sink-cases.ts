@@ -125,7 +125,9 @@ export const sinkCases: readonly AttackCase[] = [
         async (world) => {
           await overfill(world, "stderr");
           await assertEnds(world);
-          holds(pipe.drain().length > 60_000, "the pipe was not full");
+          const { length } = pipe.drain();
+          // Lines that no longer fit as a whole leave some room.
+          holds(length > 32_768, `only ${length} bytes were in the pipe`);
         },
         { KEYSWAP_AUDIT: "stderr" },
         { stderr: pipe.fd },

@@ -73,7 +73,7 @@ export async function traffic(soak: Soak): Promise<void> {
  */
 function fail(soak: Soak, kind: string, error: unknown): void {
   const message = error instanceof Error ? error.message : "unknown";
-  const isRefusal = /grants-unavailable|^reply 1$|^closed$|^not its own answer: $/.test(message);
+  const isRefusal = /grants-unavailable|^reply 1$|^closed$|^not its own answer: $|response: 503$/.test(message);
   if (isRefusal && performance.now() < soak.awayUntil) count(soak, "refused while the Secret API was away");
   else soak.wrong.push(`${kind}: ${message}`);
 }

@@ -1,4 +1,16 @@
-import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import {
+  closeSync,
+  constants,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -132,6 +144,53 @@ describe("a file", () => {
   test("that cannot be opened rejects with the system's error", async () => {
     const target = { kind: "file", path: folder } as const;
     await expect(openAuditLog({ target, clock, report })).rejects.toMatchObject({ code: "EISDIR" });
+  });
+});
+
+describe.skipIf(process.platform === "win32")("a named pipe", () => {
+  test("that is not read is neither waited for nor moved away, and every line comes once it is read", async () => {
+    const path = join(folder, "pipe");
+    execFileSync("mkfifo", [path]);
+    // For both directions: opening it waits for nobody.
+    const reader = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
+    const log = await openAuditLog({ target: { kind: "file", path }, clock, report, maxBytes: 40_000 });
+    const wanted = Array.from({ length: 2_000 }, (_, index) => String(index));
+    for (const id of wanted) log.record(event(id));
+    let text = "";
+    const block = Buffer.alloc(65_536);
+    await until(() => {
+      try {
+        text += block.toString("latin1", 0, readSync(reader, block));
+      } catch {
+        // Nothing in it at present.
+      }
+      return text.split("\n").length > wanted.length;
+    });
+    await log.close();
+    closeSync(reader);
+    expect(ids(text)).toEqual(wanted);
+    expect(readdirSync(folder)).toEqual(["pipe"]);
+    expect(reports).toEqual([]);
+  });
+
+  test("that nobody reads is given up at the end", async () => {
+    const path = join(folder, "pipe");
+    execFileSync("mkfifo", [path]);
+    const reader = openSync(path, constants.O_RDWR);
+    const log = await openAuditLog({ target: { kind: "file", path }, clock, report });
+    for (let index = 0; index < 2_000; index++) log.record(event(String(index)));
+    await log.close();
+    closeSync(reader);
+    expect(reports).toEqual([`${log.dropped} audit events could not be written before the end`]);
+    expect(log.dropped).toBeGreaterThan(0);
+  });
+
+  test("without a reader cannot be opened", async () => {
+    const path = join(folder, "pipe");
+    execFileSync("mkfifo", [path]);
+    await expect(openAuditLog({ target: { kind: "file", path }, clock, report })).rejects.toMatchObject({
+      code: "ENXIO",
+    });
   });
 });
 

@@ -63,3 +63,21 @@ test("a reader that stalls costs lines beyond the bound, not the process; the lo
   expect(kept).toBeGreaterThan(500);
   expect(kept).toBeLessThan(4_000);
 });
+
+test("a reader that never comes back does not keep the process from ending", async () => {
+  const source = resolve(import.meta.dirname, "../../src/telemetry/log-destination.ts");
+  // Touched, as the command does: Node then sets the pipe so that a write to it never waits.
+  const script = `
+    process.stderr;
+    const { LogDestination } = await import(${JSON.stringify(source)});
+    const log = new LogDestination(2);
+    for (let index = 0; index < 500; index++) log.write("x".repeat(1023) + "\\n");
+    await log.flush();
+    log.write("after the end\\n");
+    await log.flush();
+  `;
+  child = spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: "pipe" });
+  const { promise, resolve: done } = Promise.withResolvers<number | null>();
+  child.on("exit", done);
+  await expect(promise).resolves.toBe(0);
+});

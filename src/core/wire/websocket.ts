@@ -40,8 +40,9 @@ export interface FrameHandler {
   onFault(code: typeof closeCodes.protocolError | typeof closeCodes.tooBig, detail: string): void;
 }
 
-/** Flags and length (2), extended length (8), masking key (4). */
-const maxHeadBytes = 14;
+const keyBytes = 4;
+/** Flags and length (2), extended length (8), masking key. */
+const maxHeadBytes = 10 + keyBytes;
 const nothing = Buffer.alloc(0);
 const notShortest = "a length in more bytes than it needs";
 const tooLong = "a frame beyond what can be counted";
@@ -121,9 +122,20 @@ export class WebSocketReader {
         this.#fault(closeCodes.protocolError, fault);
         return;
       }
-      const short = this.#head[1]! & 0x7f;
-      this.#headNeeded = 2 + (short === 127 ? 8 : short === 126 ? 2 : 0) + (this.#isMasked ? 4 : 0);
+      this.#headNeeded += extendedBytes(this.#head[1]!);
       if (this.#headNeeded > 2) return;
+    }
+    if (this.#headNeeded === 2 + extendedBytes(this.#head[1]!)) {
+      // Without waiting for the key: whoever sent such a length may send nothing more.
+      const fault = this.#readLength();
+      if (fault !== undefined) {
+        this.#fault(fault === tooLong ? closeCodes.tooBig : closeCodes.protocolError, fault);
+        return;
+      }
+      if (this.#isMasked) {
+        this.#headNeeded += keyBytes;
+        return;
+      }
     }
     this.#beginFrame();
   }
@@ -150,13 +162,8 @@ export class WebSocketReader {
   }
 
   #beginFrame(): void {
-    const fault = this.#readLength();
-    if (fault !== undefined) {
-      this.#fault(fault === tooLong ? closeCodes.tooBig : closeCodes.protocolError, fault);
-      return;
-    }
-    // The key ends the head.
-    this.#key = this.#isMasked ? Buffer.from(this.#head.subarray(this.#headNeeded - 4, this.#headNeeded)) : undefined;
+    const end = this.#headNeeded;
+    this.#key = this.#isMasked ? Buffer.from(this.#head.subarray(end - keyBytes, end)) : undefined;
     this.#headLength = 0;
     this.#headNeeded = 2;
     this.#payloadRead = 0;
@@ -242,4 +249,10 @@ function closeFault(payload: Buffer): string | undefined {
 export function isCloseCode(code: number): boolean {
   if (code >= 3000) return code < 5000;
   return code >= 1000 && code <= 1014 && (code < 1004 || code > 1006);
+}
+
+/** Of the length, beyond a head's second byte. */
+function extendedBytes(second: number): number {
+  const short = second & 0x7f;
+  return short === 127 ? 8 : short === 126 ? 2 : 0;
 }

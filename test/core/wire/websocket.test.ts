@@ -153,6 +153,13 @@ describe("fails the connection", () => {
     expect(read(false, [hex("82 7f 00 20 00 00 00 00 00 00")]).at(-1)?.[0]).toBe("fault 1009");
   });
 
+  test.each([
+    ["beyond what can be counted", "82 ff 00 20 00 00 00 00 00 00", "fault 1009"],
+    ["in more bytes than it needs", "82 fe 00 7d", "fault 1002"],
+  ])("a length %s, without waiting for the key", (_name, bytes, fault) => {
+    expect(read(true, [hex(bytes)]).at(-1)?.[0]).toBe(fault);
+  });
+
   test("an unmasked frame of a client", () => {
     expect(read(true, [hex("81 01 61")])).toEqual([["fault 1002", "a client's frame is not masked"]]);
   });
