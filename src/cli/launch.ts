@@ -1,9 +1,11 @@
-// How the process itself runs: where compiled code is kept, and limits that only Node's command line can set.
+// How the process itself runs: where compiled code is kept, limits that only Node's command line can set, and whether it
+// runs the sources or the bundle that was made of them.
 
 import { mkdirSync } from "node:fs";
 import module from "node:module";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
+import { currentBundle } from "./bundle.ts";
 
 /** Commands that go on running; for the others a second start of Node costs more than it saves. */
 const services: ReadonlySet<string> = new Set(["start", "proxy", "api"]);
@@ -21,7 +23,8 @@ const mallocArenas = "2";
 
 /**
  * Has Node keep compiled code, and for a service replaces this process by one with the limits above: same id, same files,
- * same signals. The new one finds even its first file compiled, and so never loads the type stripper (17 MB).
+ * same signals. The new one finds even its first file compiled, and so never loads the type stripper (17 MB). Where there is
+ * a bundle of these very sources, it runs that.
  */
 export function launch(argv: readonly string[]): void {
   const cache = compileCacheFolder();
@@ -36,7 +39,8 @@ export function launch(argv: readonly string[]): void {
         `${semiSpace}=${semiSpaceMib}`,
         `${firstSemiSpace}=${semiSpaceMib}`,
         ...process.execArgv,
-        ...process.argv.slice(1),
+        currentBundle() ?? process.argv[1] ?? "",
+        ...argv,
       ],
       {
         ...process.env,

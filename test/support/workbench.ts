@@ -8,7 +8,7 @@ import { Readable, Writable } from "node:stream";
 import type { Cli } from "../../src/cli/command.ts";
 import { main } from "../../src/cli/main.ts";
 
-const mainFile = resolve(import.meta.dirname, "../../src/main.ts");
+const ownMain = resolve(import.meta.dirname, "../../src/main.ts");
 
 export interface Outcome {
   readonly code: number | null;
@@ -64,8 +64,8 @@ export interface Workbench extends AsyncDisposable {
   start(args: readonly string[], options?: CommandOptions): Promise<RunningKeyswap>;
 }
 
-/** Every listener takes a free port. Kills what still runs when it is disposed of. */
-export function makeWorkbench(extra: Readonly<Record<string, string>> = {}): Workbench {
+/** Every listener takes a free port. Kills what still runs when it is disposed of. `mainFile`: of another clone. */
+export function makeWorkbench(extra: Readonly<Record<string, string>> = {}, mainFile = ownMain): Workbench {
   const folder = mkdtempSync(join(tmpdir(), "keyswap-workbench-"));
   const [home, dataDir, certsDir] = [
     join(folder, "home"),

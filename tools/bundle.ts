@@ -1,0 +1,67 @@
+// Makes the bundle that services run (src/cli/bundle.ts): `npm ci` does so in a clone, `npm run bundle` after a change.
+
+import { rmSync, writeFileSync } from "node:fs";
+import { join, relative, resolve } from "node:path";
+import { type BundleManifest, bundleFolder, manifestFile, stampOf } from "../src/cli/bundle.ts";
+
+const root = resolve(import.meta.dirname, "..");
+/** Found by their names when a thread or a process is started, from the two that start them. */
+const [starters, started] = [
+  ["src/cli/api-thread.ts", "src/cli/workers.ts"],
+  ["src/cli/api-worker.ts", "src/cli/worker.ts"],
+];
+/** Whatever changes an installed package writes this file. */
+const installed = "node_modules/.package-lock.json";
+/** How far each of the bundle's files is below the clone's folder: all are in `cli`, as if they were commands. */
+const upwards = "../../../..";
+
+rmSync(bundleFolder, { recursive: true, force: true });
+const library = await import("rolldown").catch(() => undefined);
+if (library === undefined) process.stdout.write("bundle: left out, the packages for development are not there\n");
+else await makeBundle(library);
+
+async function makeBundle({ rolldown }: typeof import("rolldown")): Promise<void> {
+  const entries = [...starters, ...started].map((path) => [path.replace(/^src\/|\.ts$/g, ""), join(root, path)]);
+  const bundle = await rolldown({
+    input: { main: join(root, "src/main.ts"), ...Object.fromEntries(entries) },
+    platform: "node",
+    external: [/^node:/],
+    // Its warnings are about packages.
+    logLevel: "silent",
+    plugins: [{ name: "places", transform: placed }],
+  });
+  const { output } = await bundle.write({
+    dir: bundleFolder,
+    format: "esm",
+    entryFileNames: "[name].js",
+    chunkFileNames: "cli/[name].js",
+    comments: false,
+  });
+  await bundle.close();
+  const chunks = output.filter((file) => file.type === "chunk");
+  if (chunks.some(({ fileName, code }) => !fileName.startsWith("cli/") && code.includes(upwards))) {
+    throw new Error("bundle: the main file has taken in a module that looks for files beside itself");
+  }
+  // No other package.json is found from below node_modules.
+  writeFileSync(join(bundleFolder, "package.json"), '{ "type": "module" }\n');
+  const sources = chunks
+    .flatMap(({ moduleIds }) => moduleIds)
+    .map((id) => relative(root, id))
+    .filter((path) => path.startsWith("src/"));
+  const manifest: BundleManifest = Object.fromEntries([...sources, installed].map((path) => [path, stampOf(path)]));
+  // The last of all: without it there is no bundle.
+  writeFileSync(manifestFile, JSON.stringify(manifest));
+}
+
+/** A module that looks for files beside itself is told the place of its source. */
+function placed(code: string, id: string): string | undefined {
+  const path = relative(root, id);
+  if (!path.startsWith("src/") || starters.includes(path) || !code.includes("import.meta.")) return undefined;
+  const [files, urls] = ["node:path", "node:url"].map((name) => `process.getBuiltinModule("${name}")`);
+  const own: Readonly<Record<string, string>> = {
+    filename: `${files}.resolve(import.meta.dirname, "${upwards}/${path}")`,
+    dirname: `${files}.resolve(import.meta.dirname, "${upwards}/${path}/..")`,
+    url: `${urls}.pathToFileURL(${files}.resolve(import.meta.dirname, "${upwards}/${path}")).href`,
+  };
+  return code.replace(/\bimport\.meta\.(filename|dirname|url)\b/g, (whole, word: string) => own[word] ?? whole);
+}
