@@ -1,11 +1,12 @@
-// The register of everything that is open towards clients: for bounds, for draining, and for closing tunnels to hosts
-// that came to be granted.
+// The register of everything that is open towards clients: for bounds, for draining, and for closing tunnels that would
+// not be opened by now.
 
 import type { Way } from "../core/audit.ts";
 import type { Authority } from "../core/authority/authority.ts";
+import { decideIntercept } from "../core/authority/policy.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import type { GrantsAnswer } from "../core/ports.ts";
-import type { Services } from "./services.ts";
+import type { CompiledGrants, Services } from "./services.ts";
 import type { Tunnel } from "./tunnel.ts";
 
 /** A client's connection in whatever protocol. */
@@ -56,18 +57,13 @@ export class Connections {
     this.#release.delete(sandboxId);
   }
 
-  /** A sandbox's grants changed: tunnels that would be intercepted now have to go, those of a deleted sandbox at once. */
+  /** A sandbox's grants changed: tunnels that would not be opened now have to go, those of a deleted sandbox at once. */
   onGrantsChange(sandboxId: string, answer: GrantsAnswer): void {
     const tunnels = this.#tunnels.get(sandboxId);
     if (tunnels === undefined || answer.kind === "unavailable") return;
     for (const tunnel of tunnels) {
       if (answer.kind === "unknown-sandbox") tunnel.destroy();
-      else if (tunnel.route.reason !== "tunnel-listed") {
-        const { authority } = tunnel.route;
-        const isRawListed = tunnel.route.reason === "not-http" && this.#services.isRawListed(authority);
-        const { index } = this.#services.compile(answer.grants);
-        if (index.forHost(authority.host).granted && !isRawListed) tunnel.retire();
-      }
+      else if (this.#isOutdated(tunnel, this.#services.compile(answer.grants))) tunnel.retire();
     }
   }
 
@@ -77,16 +73,20 @@ export class Connections {
       // From the cache; what is being fetched comes by onGrantsChange.
       const answer = this.#services.parts.grants.get(sandboxId);
       if (answer instanceof Promise || answer.kind !== "grants") continue;
-      const { egress, index } = this.#services.compile(answer.grants);
-      for (const tunnel of tunnels) {
-        const { authority, reason } = tunnel.route;
-        const isDenied = egress.decide(authority).kind === "denied";
-        const isOpenedUp = this.#services.options.intercept === "all" || index.forHost(authority.host).granted;
-        const isListed =
-          this.#services.isTunnelListed(authority) || (reason === "not-http" && this.#services.isRawListed(authority));
-        if (isDenied || (isOpenedUp && !isListed)) tunnel.retire();
-      }
+      const compiled = this.#services.compile(answer.grants);
+      for (const tunnel of tunnels) if (this.#isOutdated(tunnel, compiled)) tunnel.retire();
     }
+  }
+
+  /** Whether this tunnel would not be opened now, as Opening decides. */
+  #isOutdated({ route: { authority, reason } }: Tunnel, { egress, index }: CompiledGrants): boolean {
+    if (egress.decide(authority).kind === "denied") return true;
+    const { granted } = index.forHost(authority.host);
+    const tunnelListed = this.#services.isTunnelListed(authority);
+    if (reason === "not-http") return granted && !tunnelListed && !this.#services.isRawListed(authority);
+    const { intercept: mode } = this.#services.options;
+    const blocks = index.onViolation === "block";
+    return decideIntercept({ granted, mode, tunnelListed, blocks }).kind === "intercept";
   }
 
   recordRefusal(

@@ -15,7 +15,7 @@ export interface TunnelRoute {
   readonly reason: TunnelEvent["reason"];
 }
 
-/** A tunnel to a host that came to be granted is closed once it is idle for this long, */
+/** A tunnel that would not be opened any more is closed once it is idle for this long, */
 const idleBeforeCloseMs = 1_000;
 /** and at the latest after this long. */
 const closeAtLatestMs = 30_000;
@@ -67,7 +67,7 @@ export class Tunnel implements Timed {
     services.deadlines.add(this);
   }
 
-  /** The host is granted now: new connections to it are intercepted, so this one has to end. */
+  /** It would not be opened now: the host is granted, or denied. */
   retire(): void {
     if (this.#closeAtLatest !== Number.POSITIVE_INFINITY) return;
     this.#closeAtLatest = this.#services.clock() + closeAtLatestMs;

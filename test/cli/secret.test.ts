@@ -54,6 +54,17 @@ describe.each(["the keyswap that runs", "the data folder, where none runs"])("on
     expect(shown.join("")).not.toContain("hunter2");
   });
 
+  test("a wildcard below a suffix that many owners share is taken with a warning, a public suffix is not", async () => {
+    const create = (host: string) =>
+      bench.run(["secret", "create", "WIDE", "--host", host, "--value-stdin"], { input: VALUE });
+    const refused = await create("*.co.uk");
+    expect([refused.code, refused.stderr.includes("public suffix")]).toEqual([2, true]);
+    const taken = await create("*.github.io");
+    expect(taken.code).toBe(0);
+    expect(taken.stderr).toMatch(/^keyswap: warning: \*\.github\.io covers names of many owners/);
+    expect((await bench.run(["secret", "delete", "WIDE"])).code).toBe(0);
+  });
+
   test("a sandbox is created, mounted, shown, listed and deleted", async () => {
     for (const name of ["ONE", "TWO"]) {
       await bench.run(["secret", "create", name, "--host", "a.example", "--value-stdin"], { input: VALUE });

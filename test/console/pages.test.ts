@@ -228,6 +228,19 @@ describe.skipIf(missing !== undefined)(`the console${missing === undefined ? "" 
     await context.close();
   });
 
+  it("warns of a wildcard below a suffix that many owners share", async () => {
+    const { context, page } = await visit();
+    await page.click("button:has-text('New secret')");
+    await page.fill("#secret-name", "WIDE");
+    await page.fill("#secret-value", "a value for many owners");
+    await page.fill("#secret-hosts", "*.github.io");
+    await page.click("button:has-text('Create secret')");
+    await page.waitForSelector(".toast:has-text('*.github.io covers names of many owners')");
+    await context.close();
+    const { body } = await stage.api.call("GET", "/secret/paginated?name=WIDE");
+    expect((await stage.api.call("DELETE", `/secret/${body.items[0].id}`)).status).toBe(204);
+  });
+
   it("keeps the theme that was chosen", async () => {
     const { context, page } = await visit();
     await page.click("[aria-label='Use the dark theme']");

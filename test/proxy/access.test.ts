@@ -387,6 +387,19 @@ describe("blind tunnels", () => {
     expect(origin.last().headers["x-key"]).toBe(late.value);
   });
 
+  it.each([
+    ["its sandbox's egress policy denies the host by now", { egressPolicy: { deny: ["evil.test"] } }],
+    ["its sandbox blocks violations by now, which a blind tunnel would hide", { onViolation: "block" }],
+  ])("is closed once %s", async (_, change) => {
+    const changed = await keyswap.sandbox([secret]);
+    const way = kept(await openWay(keyswap, changed, `evil.test:${origin.port}`));
+    const client = kept(await secure(way, { ca: keyswap.pki.caPem, serverName: "evil.test" }));
+    const before = kept(await openWay(keyswap, sandbox, `evil.test:${origin.port}`));
+    expect((await keyswap.api.call("PATCH", `/sandbox/${changed.id}`, change)).status).toBe(200);
+    await client.closed();
+    expect(before.isEnded).toBe(false);
+  });
+
   it("a client that resets in the middle harms nobody", async () => {
     for (let i = 0; i < 5; i++) {
       const way = await openWay(keyswap, sandbox, `evil.test:${origin.port}`);
