@@ -5,6 +5,7 @@ import type { Config } from "../config/settings.ts";
 import type { AuditEvent } from "../core/audit.ts";
 import { findRunningApi } from "./api-access.ts";
 import { ApiClient } from "./api-client.ts";
+import { refuseInspection } from "./hardening.ts";
 
 export interface Gateway extends AsyncDisposable {
   readonly client: ApiClient;
@@ -14,6 +15,8 @@ export interface Gateway extends AsyncDisposable {
 
 /** The keyswap that is configured or runs here; else a private one, which ends with the command. */
 export async function openGateway(config: Config, observe: (event: AuditEvent) => void): Promise<Gateway> {
+  // Against the command, whose parent this process is. Without a word: the terminal is the command's.
+  refuseInspection({ warn: () => {} });
   const running = await findRunningApi(config);
   if (running !== undefined) {
     const client = new ApiClient(running);

@@ -1,6 +1,7 @@
 // A worker process of `--workers`: the proxy, told by the control process what to do. It ends with it.
 
 import { createLogging } from "../telemetry/logger.ts";
+import { harden } from "./hardening.ts";
 import { type LocalProxyPart, openCertificateAuthority, openProxyPart } from "./proxy-part.ts";
 import { newAssembly } from "./service.ts";
 import { describeStartFailure } from "./start-failure.ts";
@@ -30,6 +31,7 @@ async function begin({ index, config: sent, apiUrl, proxyKey, listening }: Begin
   let config = decodeConfig(sent);
   const logging = createLogging({ level: config.logLevel });
   const logger = logging.logger.child({ worker: index });
+  harden(logger);
   const audits = new Map<number, (problem: string | undefined) => void>();
   let lastAudit = 0;
   const forwardAudit = (bytes: Buffer) =>

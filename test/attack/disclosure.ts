@@ -5,8 +5,8 @@ import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
-import { exchange, intercepted } from "./ways.ts";
-import { type AttackCase, goodHost, holds, same, until, type World } from "./world.ts";
+import { assertSubstitutes, exchange, intercepted } from "./ways.ts";
+import { type AttackCase, goodHost, holds, inOwnWorld, same, until, type World } from "./world.ts";
 
 /** Needs escaping in JSON, URLs and HTML alike. */
 function makeCanary(): string {
@@ -227,6 +227,51 @@ export const cases: readonly AttackCase[] = [
       socket.destroy();
       holds(!inspector, "port 9229 is open");
     },
+  },
+  {
+    name: "SIGUSR1 opens no debugger in a worker process either, and a core dump of one would hold no memory",
+    run: () =>
+      inOwnWorld(
+        async (world) => {
+          const { pid } = world.keyswap;
+          const workers = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").map(Number);
+          same(workers.length, 2, "workers");
+          for (const worker of workers) {
+            same(Number.parseInt(readFileSync(`/proc/${worker}/coredump_filter`, "utf8"), 16), 0, "coredump_filter");
+            process.kill(worker, "SIGUSR1");
+          }
+          await until(() => same(world.keyswap.stderr().split("SIGUSR1 opens no debugger").length, 3, "refusals"));
+          holds(!world.keyswap.stderr().includes("Debugger"), "a debugger listens");
+        },
+        { KEYSWAP_WORKERS: "2" },
+      ),
+  },
+  {
+    name: "a command under `keyswap run` cannot open a debugger in it",
+    run: async (world) => {
+      const attack = "kill -USR1 $PPID; sleep 1; (exec 3<>/dev/tcp/127.0.0.1/9229) 2>&1 && echo opened";
+      const { stdout, stderr } = await world.bench.run(["run", "--", "bash", "-c", attack]);
+      holds(!`${stdout}${stderr}`.includes("Debugger"), "a debugger listens");
+      holds(!stdout.includes("opened"), "port 9229 is open");
+    },
+  },
+  {
+    name: "the signal of --heapsnapshot-signal writes no heap",
+    run: () =>
+      inOwnWorld(
+        async (world) => {
+          const secret = await world.secret("a value in the heap", [goodHost]);
+          const sandbox = await world.sandbox([secret]);
+          await assertSubstitutes(world, sandbox, secret, "/before");
+          process.kill(world.keyswap.pid, "SIGUSR2");
+          await until(() => holds(world.keyswap.stderr().includes("no heap snapshot is written"), "it says nothing"));
+          for (const path of filesBelow(join(world.bench.dataDir, ".."))) {
+            holds(!path.endsWith(".heapsnapshot"), `${path} was written`);
+          }
+          await assertSubstitutes(world, sandbox, secret, "/after");
+        },
+        { NODE_OPTIONS: "--heapsnapshot-signal=SIGUSR2" },
+      ),
   },
   {
     name: "key files are readable by their owner alone",

@@ -8,6 +8,8 @@ import { goodHost, type World } from "../attack/world.ts";
 
 export interface SoakOrigin {
   readonly port: number;
+  /** Codes with which WebSockets were closed towards it. */
+  readonly closes: readonly number[];
   close(): Promise<void>;
 }
 
@@ -30,14 +32,17 @@ export async function serveSoak(world: World): Promise<SoakOrigin> {
   });
   server.on("tlsClientError", () => {});
   const sockets = new WebSocketServer({ server });
+  const closes: number[] = [];
   sockets.on("connection", (socket) => {
     socket.on("error", () => {});
+    socket.on("close", (code) => closes.push(code));
     socket.on("message", (data, isBinary) => socket.send(data, { binary: isBinary }));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
     // A listening TCP server's address is an object.
     port: (server.address() as AddressInfo).port,
+    closes,
     close: async () => {
       for (const socket of sockets.clients) socket.terminate();
       server.closeAllConnections();
