@@ -49,7 +49,13 @@ export function route<Query = undefined, Body = undefined>(definition: RouteDefi
   return definition as unknown as AnyRoute;
 }
 
-export function register(app: FastifyInstance, callers: Callers, definition: AnyRoute): void {
+/** `onKnown`: told of each request whose caller is known. */
+export function register(
+  app: FastifyInstance,
+  callers: Callers,
+  definition: AnyRoute,
+  onKnown: (request: FastifyRequest) => void,
+): void {
   const known = new WeakMap<FastifyRequest, Caller>();
   app.route({
     method: definition.method,
@@ -57,6 +63,7 @@ export function register(app: FastifyInstance, callers: Callers, definition: Any
     onRequest: async (request) => {
       if (definition.access === "public") return;
       const caller = await callers.of(request.headers, request.ip);
+      onKnown(request);
       if (definition.access !== "any-credential") requirePermission(caller, definition.access);
       known.set(request, caller);
     },

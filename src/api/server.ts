@@ -11,6 +11,7 @@
 
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, LogController } from "fastify";
 import type { DeploymentRules } from "../core/explain.ts";
+import { Newcomers } from "../core/newcomers.ts";
 import type { Clock } from "../core/ports.ts";
 import type { MasterKeyRotation, Store } from "../core/store.ts";
 import { apiKeyRoutes } from "./api-key-routes.ts";
@@ -58,6 +59,8 @@ export interface SecretApiOptions {
   readonly auditRetentionMs?: number | undefined;
   /** Wrong credentials that one address may show in a minute; 60 by default. */
   readonly maxFailedLogins?: number | undefined;
+  /** Connections on which no right credential was shown yet, beyond which the oldest is closed; 2,000 by default. */
+  readonly maxNewcomers?: number | undefined;
   /** How this deployment's proxies decide, for explanations; as without any setting by default. */
   readonly rules?: DeploymentRules | undefined;
   readonly clock?: Clock | undefined;
@@ -84,6 +87,7 @@ const defaultRules: DeploymentRules = {
   bufferBytes: 1_048_576,
 };
 const defaultMaxFailedLogins = 60;
+const defaultMaxNewcomers = 2_000;
 /** Routes whose writes change what a sandbox may use. */
 const heardByProxies = /^\/api\/(secret|sandbox)\b/;
 
@@ -149,7 +153,11 @@ export async function createSecretApi(options: SecretApiOptions): Promise<Secret
     ...explainRoutes(store, clock, options.rules ?? defaultRules),
     ...publicRoutes(store, options.caCertificate),
   ];
-  for (const definition of [...routes, ...openApiRoutes(routes)]) register(app, callers, definition);
+  const newcomers = new Newcomers(options.maxNewcomers ?? defaultMaxNewcomers);
+  app.server.on("connection", (socket) => newcomers.add(socket));
+  for (const definition of [...routes, ...openApiRoutes(routes)]) {
+    register(app, callers, definition, ({ raw }) => newcomers.settle(raw.socket));
+  }
   registerConsole(app);
 
   // A write is answered after the proxies on this replica's streams were told: what its caller does next meets it in force.

@@ -19,6 +19,7 @@ export function apiOptionsFor(config: Config, folder: DataFolder): ApiServiceOpt
     apiKey: (config.apiKey ?? folder.openKey("api-key")).reveal().toString("utf8"),
     proxyKey: (config.proxyKey ?? folder.openKey("proxy-key")).reveal().toString("utf8"),
     maxFailedLogins: config.maxFailedLogins,
+    maxNewcomers: config.maxNewcomers,
     listen: config.apiListen,
     proxyUrl: config.proxyUrl,
     caPath: join(config.certsDir, "ca.pem"),

@@ -25,6 +25,8 @@ export interface ApiServiceOptions {
   readonly proxyKey: string;
   /** Wrong credentials that one address may show in a minute. */
   readonly maxFailedLogins: number;
+  /** Connections on which no right credential was shown yet. */
+  readonly maxNewcomers: number;
   readonly listen: Address;
   /** Undefined: told later, once the proxy listens. */
   readonly proxyUrl: string | undefined;
@@ -58,6 +60,7 @@ export async function openApiService(options: ApiServiceOptions, logger: Logger)
       caCertificate: () => readCertificate(options.caPath),
       rules: options.rules,
       maxFailedLogins: options.maxFailedLogins,
+      maxNewcomers: options.maxNewcomers,
       auditRetentionMs: options.auditRetentionMs,
       rotateMasterKey: oneAtATime(() =>
         options.masterKeyFile === undefined

@@ -25,10 +25,11 @@ export const bounds = {
   },
   maxNewcomers: {
     schema: count,
-    description: "Connections that have not said yet whose they are; beyond it the oldest is closed.",
+    description:
+      "Connections that have not said yet whose they are, of each proxy process and of each Secret API; beyond it the oldest is closed.",
     example: "2000",
     fallback: "2000",
-    part: "proxy",
+    part: "both",
   },
   maxFailedLogins: {
     schema: count,

@@ -1,5 +1,5 @@
-// Who holds how many connections: each sandbox up to its bound, and those that have not said yet whose they are up to
-// theirs, so that neither one sandbox nor a crowd of strangers keeps the others out.
+// Who holds how many connections: each sandbox up to its bound, so that none keeps the others out. (Those that have not
+// said yet whose they are: Newcomers.)
 
 import type { Duplex } from "node:stream";
 import type { ConnectionCounts } from "../core/ports.ts";
@@ -48,45 +48,5 @@ export class Occupancy {
       listed = listed.slice(0, max);
     }
     return { bySandbox: Object.fromEntries(listed), others };
-  }
-}
-
-/**
- * Connections of which nobody knows yet whose they are: no whole request, a handshake that is half done. Where there are
- * too many, the oldest goes: it had the longest to speak, and a crowd that keeps silent pushes out only itself.
- */
-export class Newcomers {
-  readonly #max: number;
-  /** In the order in which they came. */
-  readonly #waiting = new Set<Duplex>();
-  /** The TCP socket under a TLS one. */
-  readonly #under = new WeakMap<Duplex, Duplex>();
-
-  constructor(max: number) {
-    this.#max = max;
-  }
-
-  add(socket: Duplex): void {
-    this.#waiting.add(socket);
-    socket.once("close", () => this.#waiting.delete(socket));
-    if (this.#waiting.size <= this.#max) return;
-    const [oldest] = this.#waiting;
-    if (oldest === undefined) return;
-    this.#waiting.delete(oldest);
-    oldest.destroy();
-  }
-
-  /** `secure` is the same connection, opened up. */
-  wrap(socket: Duplex, secure: Duplex): void {
-    this.#under.set(secure, socket);
-  }
-
-  /** It is known whose this is. */
-  settle(socket: Duplex): void {
-    this.#waiting.delete(this.#under.get(socket) ?? socket);
-  }
-
-  get size(): number {
-    return this.#waiting.size;
   }
 }

@@ -7,12 +7,13 @@ import { type Authority, formatAuthority } from "../core/authority/authority.ts"
 import { HostMatcher } from "../core/authority/pattern.ts";
 import { EgressList, EgressRules } from "../core/authority/policy.ts";
 import type { SandboxGrants } from "../core/grants.ts";
+import { Newcomers } from "../core/newcomers.ts";
 import type { Clock } from "../core/ports.ts";
 import { GrantIndex } from "../core/substitution/grant-index.ts";
 import { ScrubberCache } from "../core/substitution/scrubber-cache.ts";
 import { Deadlines } from "./deadlines.ts";
 import { HeldBytes } from "./held-bytes.ts";
-import { Newcomers, Occupancy } from "./occupancy.ts";
+import { Occupancy } from "./occupancy.ts";
 import type { Logger, ProxyOptions, ProxyParts } from "./options.ts";
 import { UpstreamPool } from "./upstream-pool.ts";
 

@@ -2,6 +2,7 @@
 
 import type { Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { Newcomers } from "../core/newcomers.ts";
 
 // Not imported: an import reads all of a built-in's exports, and `WebSocket` among these loads Node's whole fetch (15 MB).
 const { createServer } = process.getBuiltinModule("node:http");
@@ -24,6 +25,8 @@ export interface AdminServerOptions {
 
 /** Probes are small; whoever sends more is no probe. */
 const REQUEST_TIMEOUT_MS = 5_000;
+/** Beyond it the oldest connection is closed: a crowd keeps no probe out. */
+const MAX_CONNECTIONS = 200;
 
 export class AdminServer {
   readonly #server: Server;
@@ -50,6 +53,8 @@ export class AdminServer {
       );
     });
     server.unref();
+    const newcomers = new Newcomers(MAX_CONNECTIONS);
+    server.on("connection", (socket) => newcomers.add(socket));
     return new Promise((resolve, reject) => {
       server.once("error", reject);
       server.listen(options.port, options.host, () => {

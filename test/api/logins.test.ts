@@ -1,7 +1,9 @@
-// Wrong credentials: how many one address may show, and that nobody else is kept out. On SQLite and on PostgreSQL.
+// Strangers at the Secret API: how many wrong credentials one address may show, on SQLite and on PostgreSQL, how many
+// connections they may hold, and that nobody else is kept out.
 
-import { request } from "node:http";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { Agent, request } from "node:http";
+import { connect } from "node:net";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { formatMasterKey, makeMasterKey } from "../../src/store/envelope.ts";
 import { openStore } from "../../src/store/open.ts";
 import { type Cluster, postgresMissing, startCluster } from "../support/postgres.ts";
@@ -136,4 +138,28 @@ describe.each([
       });
     }
   });
+});
+
+it("a crowd of strangers pushes out its own oldest, never who has shown a right credential", async () => {
+  const api = await startSecretApi({ maxNewcomers: 20 });
+  const port = Number(new URL(api.url).port);
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  const ask = (key: string) =>
+    new Promise<readonly [number, boolean]>((resolve, reject) => {
+      const headers = { authorization: `Bearer ${key}` };
+      const asked = request(`${api.url}/secret`, { headers, agent }, (answer) => {
+        answer.resume().on("end", () => resolve([answer.statusCode ?? 0, asked.reusedSocket]));
+      });
+      asked.on("error", reject).end();
+    });
+  try {
+    expect(await ask(api.apiKey)).toEqual([200, false]);
+    const crowd = Array.from({ length: 50 }, () => connect(port, "127.0.0.1").on("error", () => {}));
+    await vi.waitFor(() => expect(crowd.filter(({ closed }) => closed)).toHaveLength(30));
+    expect(await ask(api.apiKey)).toEqual([200, true]);
+    for (const socket of crowd) socket.destroy();
+  } finally {
+    agent.destroy();
+    await api.close();
+  }
 });

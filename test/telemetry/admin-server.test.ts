@@ -1,4 +1,5 @@
-import { afterEach, expect, test } from "vitest";
+import { connect, type Socket } from "node:net";
+import { afterEach, expect, test, vi } from "vitest";
 import { AdminServer, type Readiness } from "../../src/telemetry/admin-server.ts";
 
 let server: AdminServer | undefined;
@@ -36,4 +37,18 @@ test("a taken port rejects with the system's error", async () => {
   const { port } = server!.address;
   const second = AdminServer.listen({ host: "127.0.0.1", port, readiness: () => ({ ready: true }) });
   await expect(second).rejects.toMatchObject({ code: "EADDRINUSE" });
+});
+
+test("a crowd that says nothing keeps no probe out", async () => {
+  const url = await listen(() => ({ ready: true }));
+  const { port } = server!.address;
+  const crowd = await Promise.all(
+    Array.from({ length: 300 }, () => {
+      const socket = connect(port, "127.0.0.1").on("error", () => {});
+      return new Promise<Socket>((resolve) => socket.once("connect", () => resolve(socket)));
+    }),
+  );
+  expect((await fetch(`${url}/healthz`)).status).toBe(200);
+  await vi.waitFor(() => expect(crowd.filter(({ closed }) => closed).length).toBeGreaterThanOrEqual(100));
+  for (const socket of crowd) socket.destroy();
 });
