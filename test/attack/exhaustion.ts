@@ -4,9 +4,21 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { hello, serverName } from "../support/client-hello.ts";
-import { askConnect, dial, type WireClient } from "../support/wire-client.ts";
+import { askConnect, type WireClient } from "../support/wire-client.ts";
+import { nameCases } from "./name-cases.ts";
+import { neighbourCases } from "./neighbour-cases.ts";
 import { attemptOf, exchange, intercepted } from "./ways.ts";
-import { type AttackCase, goodHost, holds, type Sandbox, type Secret, same, until, type World } from "./world.ts";
+import {
+  type AttackCase,
+  goodHost,
+  holds,
+  rssMib,
+  type Sandbox,
+  type Secret,
+  same,
+  until,
+  type World,
+} from "./world.ts";
 
 interface Neighbour {
   readonly sandbox: Sandbox;
@@ -32,12 +44,6 @@ async function assertServed(world: World, { sandbox, secret, client }: Neighbour
     holds(world.good.requests.at(-1)?.includes(secret.value) === true, "the neighbour's value did not arrive");
   }
   fresh.close();
-}
-
-/** Bytes of memory that the process uses, in MiB. */
-function rssMib(world: World): number {
-  const status = readFileSync(`/proc/${world.keyswap.pid}/status`, "utf8");
-  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) / 1024;
 }
 
 function descriptors(world: World): number {
@@ -184,34 +190,8 @@ export const cases: readonly AttackCase[] = [
       victim.client.close();
     },
   },
-  {
-    name: "20,000 distinct names over one sandbox leave memory flat",
-    run: async (world) => {
-      const victim = await neighbour(world);
-      const walker = await world.sandbox([]);
-      const walk = async (from: number, to: number): Promise<void> => {
-        let next = from;
-        const worker = async (): Promise<void> => {
-          while (next < to) {
-            const client = await dial(world.port);
-            const name = `w${next++}.nowhere.test`;
-            client.send(
-              `CONNECT ${name}:443 HTTP/1.1\r\nHost: ${name}\r\nProxy-Authorization: ${walker.credentials}\r\n\r\n`,
-            );
-            await client.readHead();
-            client.close();
-          }
-        };
-        await Promise.all(Array.from({ length: 16 }, worker));
-      };
-      await walk(0, 10_000);
-      const before = rssMib(world);
-      await walk(10_000, 20_000);
-      holds(rssMib(world) - before < 64, `${Math.round(rssMib(world) - before)} MiB more for the second 10,000`);
-      await assertServed(world, victim);
-      victim.client.close();
-    },
-  },
+  ...neighbourCases,
+  ...nameCases,
 ];
 
 function cpuTicks(world: World): number {

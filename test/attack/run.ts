@@ -16,10 +16,11 @@ const promises: Readonly<Record<string, () => Promise<{ readonly cases: readonly
   stop: () => import("./stop.ts"),
 };
 
-const caseMs = 120_000;
+const defaultCaseMs = 120_000;
 
 async function within(attack: AttackCase, run: () => Promise<unknown>): Promise<unknown> {
   const late = Promise.withResolvers<never>();
+  const { caseMs = defaultCaseMs } = attack;
   const timer = setTimeout(() => late.reject(new Error(`no end within ${caseMs} ms`)), caseMs);
   try {
     return await Promise.race([run(), late.promise]);

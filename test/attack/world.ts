@@ -17,6 +17,8 @@ export interface AttackCase {
   readonly name: string;
   /** Why it cannot be tried here. */
   readonly skip?: string | undefined;
+  /** Milliseconds until it is taken for hanging, where it needs more than the others. */
+  readonly caseMs?: number;
   /** A text that it answers is printed with its line. */
   readonly run: (world: World) => Promise<unknown>;
 }
@@ -211,14 +213,14 @@ export async function makeWorld(
 }
 
 /** For a case that ends its process or needs another one. */
-export async function inOwnWorld(
-  run: (world: World) => Promise<void>,
+export async function inOwnWorld<T>(
+  run: (world: World) => Promise<T>,
   env: Readonly<Record<string, string>> = {},
   options: WorldOptions = {},
-): Promise<void> {
+): Promise<T> {
   const world = await makeWorld(env, options);
   try {
-    await run(world);
+    return await run(world);
   } finally {
     await world.close();
   }
@@ -264,6 +266,11 @@ async function listenTrap(trap: { port: number; connections: number }): Promise<
   if (address === null || typeof address === "string") throw new Error("no address");
   trap.port = address.port;
   return server;
+}
+
+/** What keyswap's process has of the machine's memory, in MiB. */
+export function rssMib({ keyswap: { pid } }: World): number {
+  return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024;
 }
 
 export function basic(id: string, token: string): string {

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { makeWorld, type World } from "../attack/world.ts";
+import { makeWorld, rssMib, type World } from "../attack/world.ts";
 import { serveSoak } from "./origin.ts";
 import { type Soak, traffic } from "./traffic.ts";
 
@@ -30,12 +30,8 @@ interface Sample {
   readonly handles: number;
 }
 
-function sample({ keyswap: { pid } }: World): Sample {
-  const status = readFileSync(`/proc/${pid}/status`, "utf8");
-  return {
-    rssMib: Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) / 1024,
-    handles: readdirSync(`/proc/${pid}/fd`).length,
-  };
+function sample(world: World): Sample {
+  return { rssMib: rssMib(world), handles: readdirSync(`/proc/${world.keyswap.pid}/fd`).length };
 }
 
 interface Samples {
