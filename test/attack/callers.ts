@@ -2,6 +2,7 @@
 
 import type { TLSSocket } from "node:tls";
 import { askConnect } from "../support/wire-client.ts";
+import { loginCases } from "./login-cases.ts";
 import { attemptOf, exchange, intercepted } from "./ways.ts";
 import {
   type AttackCase,
@@ -188,4 +189,5 @@ export const cases: readonly AttackCase[] = [
       same((await ask(world, alice.credentials)).status, 200, "the right one");
     },
   },
+  ...loginCases,
 ];

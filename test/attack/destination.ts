@@ -3,6 +3,7 @@
 import { connect as connectHttp2, constants } from "node:http2";
 import { hello, helloBody, inRecords, serverName } from "../support/client-hello.ts";
 import { askConnect, dial } from "../support/wire-client.ts";
+import { spellingCases } from "./spelling-cases.ts";
 import { attemptOf, exchange, intercepted } from "./ways.ts";
 import {
   type AttackCase,
@@ -268,4 +269,5 @@ export const cases: readonly AttackCase[] = [
       });
     },
   })),
+  ...spellingCases,
 ];

@@ -3,6 +3,7 @@
 
 import { badAnswers, badBodies, badHeads } from "../support/bad-messages.ts";
 import { dial } from "../support/wire-client.ts";
+import { downgradeCases } from "./downgrade-cases.ts";
 import { exchange, intercepted } from "./ways.ts";
 import { type AttackCase, goodHost, holds, type Sandbox, same, type World } from "./world.ts";
 
@@ -177,4 +178,5 @@ export const cases: readonly AttackCase[] = [
       client.close();
     },
   },
+  ...downgradeCases,
 ];
