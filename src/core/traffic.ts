@@ -1,10 +1,11 @@
 // What proxies tell the Secret API about traffic, batch by batch, for people to look at: counts of everything and a
 // sample of the events themselves.
 //
-//   audit events of half a second ─► countTraffic: per sandbox and authority, complete
-//                                 └► sampleEvents: at most so many, those that want attention first
+//   audit event ─► TrafficCounter: per sandbox and authority, complete
+//               └► EventSample: at most so many, those that want attention first
 //
-// Invariant: what is not shown is counted. `unsampled` events are in the counts, `lost` ones are not.
+// Invariants: what is not shown is counted: `unsampled` events are in the counts, `lost` ones are not; neither counter nor
+// sample grows with the number of events, so that most of them are garbage as soon as they were counted.
 
 import type { AuditEvent } from "./audit.ts";
 import { outcomeOf } from "./audit-words.ts";
@@ -70,16 +71,17 @@ interface Tally extends MutableNumbers {
   secrets: string[];
 }
 
-export function countTraffic(events: readonly AuditEvent[]): readonly TrafficCount[] {
-  const tallies = new Map<string, Tally>();
-  for (const event of events) {
-    const tally = tallyFor(tallies, event);
+export class TrafficCounter {
+  readonly #tallies = new Map<string, Tally>();
+
+  add(event: AuditEvent): void {
+    const tally = tallyFor(this.#tallies, event);
     tally.events += 1;
     const outcome = outcomeOf(event);
     if (outcome === "refused") tally.refused += 1;
     else if (outcome === "failed") tally.failed += 1;
     if (event.type === "tunnel") tally.tunnelled += 1;
-    if (event.type !== "exchange") continue;
+    if (event.type !== "exchange") return;
     if (event.substituted.length > 0) tally.substituted += 1;
     if (event.notSubstituted.length > 0) tally.withheld += 1;
     if (event.scrubbed.length > 0) tally.scrubbed += 1;
@@ -87,7 +89,13 @@ export function countTraffic(events: readonly AuditEvent[]): readonly TrafficCou
       if (tally.secrets.length < MAX_SECRETS && !tally.secrets.includes(secret)) tally.secrets.push(secret);
     }
   }
-  return [...tallies.values()];
+
+  /** What was counted since the last time. */
+  take(): readonly TrafficCount[] {
+    const counts = [...this.#tallies.values()];
+    this.#tallies.clear();
+    return counts;
+  }
 }
 
 function tallyFor(tallies: Map<string, Tally>, { sandbox, authority }: AuditEvent): Tally {
@@ -106,14 +114,64 @@ function tallyFor(tallies: Map<string, Tally>, { sandbox, authority }: AuditEven
 }
 
 /** At most `max` events in their order: first those that want attention (half of the room), then evenly of the rest. */
-export function sampleEvents(events: readonly AuditEvent[], max: number): readonly AuditEvent[] {
-  if (events.length <= max) return events;
-  const calm: number[] = [];
-  const urgent: number[] = [];
-  for (const [index, event] of events.entries()) (wantsAttention(event) ? urgent : calm).push(index);
-  const room = Math.min(urgent.length, Math.max(Math.floor(max / 2), max - calm.length));
-  const chosen = [...evenly(urgent, room), ...evenly(calm, max - room)];
-  return chosen.sort((a, b) => a - b).map((index) => events[index]!);
+export class EventSample {
+  readonly #max: number;
+  #seen = 0;
+  #urgent: EvenSample;
+  #calm: EvenSample;
+
+  constructor(max: number) {
+    this.#max = max;
+    this.#urgent = new EvenSample(max);
+    this.#calm = new EvenSample(max);
+  }
+
+  /** How many there were since the last `take`. */
+  get seen(): number {
+    return this.#seen;
+  }
+
+  offer(event: AuditEvent): void {
+    this.#seen += 1;
+    (wantsAttention(event) ? this.#urgent : this.#calm).offer(this.#seen, event);
+  }
+
+  take(): readonly AuditEvent[] {
+    const [urgent, calm] = [this.#urgent.kept, this.#calm.kept];
+    const room = Math.min(urgent.length, Math.max(Math.floor(this.#max / 2), this.#max - calm.length));
+    const chosen = [...evenly(urgent, room), ...evenly(calm, this.#max - room)];
+    this.#urgent = new EvenSample(this.#max);
+    this.#calm = new EvenSample(this.#max);
+    this.#seen = 0;
+    return chosen.sort((a, b) => a.at - b.at).map(({ event }) => event);
+  }
+}
+
+interface Kept {
+  readonly at: number;
+  readonly event: AuditEvent;
+}
+
+/** Keeps every n-th, and doubles n when it has twice as many as are wanted. */
+class EvenSample {
+  kept: Kept[] = [];
+  readonly #max: number;
+  #offered = 0;
+  #stride = 1;
+
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  offer(at: number, event: AuditEvent): void {
+    const isChosen = this.#offered % this.#stride === 0;
+    this.#offered += 1;
+    if (!isChosen) return;
+    this.kept.push({ at, event });
+    if (this.kept.length < 2 * this.#max) return;
+    this.kept = this.kept.filter((_, index) => index % 2 === 0);
+    this.#stride *= 2;
+  }
 }
 
 function wantsAttention(event: AuditEvent): boolean {
@@ -121,7 +179,7 @@ function wantsAttention(event: AuditEvent): boolean {
   return outcome === "withheld" || outcome === "refused" || outcome === "failed";
 }
 
-function evenly(indices: readonly number[], count: number): readonly number[] {
-  if (indices.length <= count) return indices;
-  return Array.from({ length: count }, (_, at) => indices[Math.floor((at * indices.length) / count)]!);
+function evenly(kept: readonly Kept[], count: number): readonly Kept[] {
+  if (kept.length <= count) return kept;
+  return Array.from({ length: count }, (_, at) => kept[Math.floor((at * kept.length) / count)]!);
 }

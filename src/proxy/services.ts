@@ -9,6 +9,7 @@ import { EgressList, EgressRules } from "../core/authority/policy.ts";
 import type { SandboxGrants } from "../core/grants.ts";
 import { Newcomers } from "../core/newcomers.ts";
 import type { Clock } from "../core/ports.ts";
+import { Rfc3339Writer } from "../core/rfc3339.ts";
 import { GrantIndex } from "../core/substitution/grant-index.ts";
 import { ScrubberCache } from "../core/substitution/scrubber-cache.ts";
 import { Deadlines } from "./deadlines.ts";
@@ -51,6 +52,7 @@ export class Services {
   #tunnelHosts = new HostMatcher<true>([]);
   #rawHosts = new EgressList([]);
   #compiled = new WeakMap<SandboxGrants, CompiledGrants>();
+  readonly #times = new Rfc3339Writer();
   readonly #idPrefix: string;
   #ids = 0;
 
@@ -104,7 +106,7 @@ export class Services {
   /** A moment of `clock` as RFC 3339, by the clock on the wall as it is now. */
   timeOf(moment: number): string {
     const { wallClock = Date.now } = this.parts;
-    return new Date(wallClock() - (this.clock() - moment)).toISOString();
+    return this.#times.write(wallClock() - (this.clock() - moment));
   }
 
   compile(grants: SandboxGrants): CompiledGrants {

@@ -1,15 +1,15 @@
 // Reports audit events to the Secret API, for the traffic that people look at. The audit log is the record; this is its
 // view, and gives way first.
 //
-//   record ─► queue (bounded) ─► every 500 ms: counts of all, a sample of the events ─► send
+//   record ─► counts of all, a sample of the events ─► every 500 ms: send
 //
 // Invariants: `record` never throws, waits or formats; at most one report is under way; while the API cannot be reached
-// the report is kept and tried again, what the queue cannot take is counted as lost and told with the next report; an API
-// that has no such route is left alone.
+// the report is kept and tried again, and what comes meanwhile is counted; what was in a report that was refused is told
+// as lost with the next one; an API that has no such route is left alone.
 
 import type { AuditEvent } from "../core/audit.ts";
 import type { AuditSink } from "../core/ports.ts";
-import { countTraffic, sampleEvents } from "../core/traffic.ts";
+import { EventSample, TrafficCounter } from "../core/traffic.ts";
 
 /** `absent`: this API takes no reports. `refused`: it does not take them from us, or not this one. */
 export type ReportOutcome = "accepted" | "absent" | "refused" | "unreachable";
@@ -24,8 +24,6 @@ export interface EventReporterOptions {
   readonly flushMs?: number;
   /** First pause after a failure; it doubles up to 30 s. */
   readonly retryMs?: number;
-  /** Events that may wait. */
-  readonly maxQueued?: number;
 }
 
 const FLUSH_MS = 500;
@@ -33,8 +31,8 @@ const RETRY_MS = 1_000;
 const MAX_RETRY_MS = 30_000;
 /** Pause after an answer by which the API does not know the route. */
 const ABSENT_MS = 300_000;
-const MAX_QUEUED = 16_384;
-const MAX_EVENTS = 500;
+/** The console's feed shows as many. */
+const MAX_EVENTS = 100;
 /** The API takes bodies of half a mebibyte. */
 const MAX_EVENT_CHARS = 160_000;
 const MAX_PATH = 512;
@@ -42,12 +40,11 @@ const CLOSE_MS = 1_000;
 
 export class EventReporter implements AuditSink {
   readonly #options: EventReporterOptions;
-  readonly #maxQueued: number;
-  #queue: AuditEvent[] = [];
+  readonly #counter = new TrafficCounter();
+  readonly #sample = new EventSample(MAX_EVENTS);
   #lost = 0;
-  #lostInAll = 0;
   /** Made and not taken yet. */
-  #report: string | undefined;
+  #report: { readonly text: string; readonly events: number } | undefined;
   #pauseMs = 0;
   #isAbsent = false;
   #isClosed = false;
@@ -56,22 +53,12 @@ export class EventReporter implements AuditSink {
 
   constructor(options: EventReporterOptions) {
     this.#options = options;
-    this.#maxQueued = options.maxQueued ?? MAX_QUEUED;
-  }
-
-  /** Events since the start of which the API was told nothing but their number. */
-  get lost(): number {
-    return this.#lostInAll;
   }
 
   record(event: AuditEvent): void {
     if (this.#isClosed || this.#isAbsent) return;
-    if (this.#queue.length >= this.#maxQueued) {
-      this.#lost += 1;
-      this.#lostInAll += 1;
-      return;
-    }
-    this.#queue.push(event);
+    this.#counter.add(event);
+    this.#sample.offer(event);
     if (this.#timer === undefined && this.#sending === undefined) this.#wait(this.#options.flushMs ?? FLUSH_MS);
   }
 
@@ -90,7 +77,7 @@ export class EventReporter implements AuditSink {
   }
 
   #hasWork(): boolean {
-    return this.#report !== undefined || this.#queue.length > 0 || this.#lost > 0;
+    return this.#report !== undefined || this.#sample.seen > 0;
   }
 
   #wait(ms: number): void {
@@ -107,7 +94,7 @@ export class EventReporter implements AuditSink {
 
   async #send(): Promise<void> {
     this.#report ??= this.#makeReport();
-    const outcome = await this.#options.send(this.#report);
+    const outcome = await this.#options.send(this.#report.text);
     switch (outcome) {
       case "accepted":
         if (this.#pauseMs > 0) this.#options.log("traffic is reported to the Secret API again");
@@ -117,7 +104,8 @@ export class EventReporter implements AuditSink {
       case "absent":
         if (this.#pauseMs !== ABSENT_MS) this.#options.log("the Secret API takes no reports of traffic");
         this.#report = undefined;
-        this.#queue = [];
+        this.#counter.take();
+        this.#sample.take();
         this.#lost = 0;
         this.#isAbsent = true;
         this.#pauseMs = ABSENT_MS;
@@ -126,7 +114,10 @@ export class EventReporter implements AuditSink {
       case "unreachable":
         if (this.#pauseMs === 0) this.#options.log(`the Secret API does not take reports of traffic now: ${outcome}`);
         // A report that is refused would be refused again.
-        if (outcome === "refused") this.#report = undefined;
+        if (outcome === "refused") {
+          this.#lost += this.#report.events;
+          this.#report = undefined;
+        }
         this.#pauseMs = Math.min(Math.max(this.#pauseMs * 2, this.#options.retryMs ?? RETRY_MS), MAX_RETRY_MS);
         return;
       default:
@@ -134,14 +125,13 @@ export class EventReporter implements AuditSink {
     }
   }
 
-  #makeReport(): string {
-    const all = this.#queue;
+  #makeReport(): { readonly text: string; readonly events: number } {
     const lost = this.#lost;
-    this.#queue = [];
     this.#lost = 0;
+    const { seen } = this.#sample;
     const events: string[] = [];
     let chars = 0;
-    for (const event of sampleEvents(all, MAX_EVENTS)) {
+    for (const event of this.#sample.take()) {
       const text = JSON.stringify(shortened(event));
       if (chars + text.length > MAX_EVENT_CHARS) break;
       chars += text.length;
@@ -149,11 +139,11 @@ export class EventReporter implements AuditSink {
     }
     const head = JSON.stringify({
       proxy: this.#options.proxy,
-      counts: countTraffic(all),
-      unsampled: all.length - events.length,
+      counts: this.#counter.take(),
+      unsampled: seen - events.length,
       lost,
     });
-    return `${head.slice(0, -1)},"events":[${events.join(",")}]}`;
+    return { text: `${head.slice(0, -1)},"events":[${events.join(",")}]}`, events: seen + lost };
   }
 }
 

@@ -1,8 +1,7 @@
 // The console's files, and what it asks beyond the contract.
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { countTraffic } from "../../src/core/traffic.ts";
-import { exchangeEvent } from "../support/audit-events.ts";
+import { countTraffic, exchangeEvent } from "../support/audit-events.ts";
 import { startSecretApi, type TestApi } from "../support/secret-api.ts";
 
 let api: TestApi;

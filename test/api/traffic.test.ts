@@ -4,7 +4,8 @@ import { createParser } from "eventsource-parser";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { KEPT_EVENTS, TrafficBook } from "../../src/api/traffic-book.ts";
 import type { ExchangeEvent } from "../../src/core/audit.ts";
-import { countTraffic, type TrafficReport } from "../../src/core/traffic.ts";
+import type { TrafficReport } from "../../src/core/traffic.ts";
+import { countTraffic } from "../support/audit-events.ts";
 import { startSecretApi, type TestApi } from "../support/secret-api.ts";
 
 let api: TestApi;

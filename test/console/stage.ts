@@ -5,8 +5,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { AuditEvent, ExchangeEvent } from "../../src/core/audit.ts";
-import { countTraffic } from "../../src/core/traffic.ts";
 import { CertificateAuthority } from "../../src/tls/authority.ts";
+import { countTraffic } from "../support/audit-events.ts";
 import { startSecretApi, type TestApi } from "../support/secret-api.ts";
 
 export interface Stage {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { AuditEvent } from "../../src/core/audit.ts";
-import { addTraffic, countTraffic, MAX_COUNTS, noTraffic, sampleEvents } from "../../src/core/traffic.ts";
-import { exchangeEvent } from "../support/audit-events.ts";
+import { addTraffic, EventSample, MAX_COUNTS, noTraffic } from "../../src/core/traffic.ts";
+import { countTraffic, exchangeEvent } from "../support/audit-events.ts";
 
 const withheld = exchangeEvent({ notSubstituted: [{ reason: "unknown-placeholder" }] });
 
@@ -48,10 +48,28 @@ describe("counting traffic", () => {
   });
 });
 
+function sampleEvents(events: readonly AuditEvent[], max: number): readonly AuditEvent[] {
+  const sample = new EventSample(max);
+  for (const event of events) sample.offer(event);
+  expect(sample.seen).toBe(events.length);
+  const taken = sample.take();
+  expect([sample.seen, sample.take()]).toEqual([0, []]);
+  return taken;
+}
+
 describe("a sample of events", () => {
   it("is all of them where they fit", () => {
     const events = [exchangeEvent(), withheld];
-    expect(sampleEvents(events, 2)).toBe(events);
+    expect(sampleEvents(events, 2)).toEqual(events);
+  });
+
+  it("is even, however many there were", () => {
+    const events = Array.from({ length: 12_345 }, (_, at) => exchangeEvent({ id: String(at) }));
+    const ids = sampleEvents(events, 50).map(({ id }) => Number(id));
+    expect(ids).toHaveLength(50);
+    const gaps = ids.slice(1).map((id, at) => id - ids[at]!);
+    expect(Math.max(...gaps)).toBeLessThanOrEqual(2 * Math.min(...gaps));
+    expect(ids.at(-1)).toBeGreaterThan(12_345 - 2 * Math.max(...gaps));
   });
 
   it("keeps their order and takes those first that want attention", () => {

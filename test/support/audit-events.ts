@@ -1,6 +1,7 @@
 // Audit events as tests need them: plain ones, in which a test names what it is about.
 
-import type { ExchangeEvent } from "../../src/core/audit.ts";
+import type { AuditEvent, ExchangeEvent } from "../../src/core/audit.ts";
+import { type TrafficCount, TrafficCounter } from "../../src/core/traffic.ts";
 
 /** What events of every type have in common. */
 export const commonFields = { time: "2026-11-23T09:00:00.000Z", id: "1", sandbox: "s", way: "connect" } as const;
@@ -25,4 +26,11 @@ export function exchangeEvent(changes: Partial<ExchangeEvent> = {}): ExchangeEve
     scrubbed: [],
     ...changes,
   };
+}
+
+/** What a proxy reports of events. */
+export function countTraffic(events: readonly AuditEvent[]): readonly TrafficCount[] {
+  const counter = new TrafficCounter();
+  for (const event of events) counter.add(event);
+  return counter.take();
 }
