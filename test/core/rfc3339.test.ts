@@ -9,7 +9,7 @@ test("writes every moment as Date does, in whatever order they come", () => {
     fc.integer({ min: 1_795_000_000_000, max: 1_795_000_002_000 }),
   );
   fc.assert(
-    fc.property(moment, (ms) => expect(writer.write(ms)).toBe(new Date(ms).toISOString())),
+    fc.property(moment, (ms) => writer.write(ms) === new Date(ms).toISOString()),
     { numRuns: 2_000 },
   );
 });
