@@ -6,6 +6,7 @@
 
 import type { Duplex } from "node:stream";
 import { chunkEnd, chunkOpening } from "../core/wire/writer.ts";
+import { passedThrough } from "./dead-buffers.ts";
 
 /** Up to this size parts are copied together: TLS would copy them anyway, one by one. */
 const copyBytes = 128 * 1024;
@@ -90,6 +91,7 @@ export class BatchWriter {
     this.#closeChunk();
     const total = this.#pendingBytes;
     this.#pendingBytes = 0;
+    passedThrough(total);
     if (socket.destroyed || socket.writableEnded) {
       parts.length = 0;
       return;

@@ -20,6 +20,7 @@ import {
   writeHttp2Response,
 } from "../core/wire/http2-head.ts";
 import { errorAnswer } from "./answer.ts";
+import { passedThrough } from "./dead-buffers.ts";
 import type { Timed } from "./deadlines.ts";
 import type { Downstream } from "./downstream.ts";
 import { Exchange } from "./exchange.ts";
@@ -291,6 +292,7 @@ class Http2ClientStream implements Downstream, Timed {
       exchange.onRequestFlush();
     });
     stream.on("data", (content: Buffer) => {
+      passedThrough(content.length);
       if (this.#exchange === undefined) return;
       this.#boundBody();
       exchange.onRequestData(content);

@@ -9,6 +9,7 @@ import type { Clock } from "../core/ports.ts";
 import type { BodyLength } from "../core/wire/framing.ts";
 import { type HeaderList, readHttp2Response, readHttp2Trailers, writeHttp2Request } from "../core/wire/http2-head.ts";
 import type { MessageLimits } from "../core/wire/message-reader.ts";
+import { passedThrough } from "./dead-buffers.ts";
 import {
   endCame,
   maxStreams,
@@ -210,6 +211,7 @@ class Http2UpstreamStream implements UpstreamStream {
     }
     stream.on("end", () => this.#onEnd(stream));
     stream.on("data", (content: Buffer) => {
+      passedThrough(content.length);
       const listener = this.#listener;
       listener?.onAnswerData(content);
       listener?.onAnswerFlush();

@@ -4,6 +4,7 @@
 import type { Socket } from "node:net";
 import type { TunnelEvent, Way } from "../core/audit.ts";
 import type { Authority } from "../core/authority/authority.ts";
+import { passedThrough } from "./dead-buffers.ts";
 import type { Timed } from "./deadlines.ts";
 import type { Services } from "./services.ts";
 import { Stall } from "./stall.ts";
@@ -19,6 +20,8 @@ export interface TunnelRoute {
 const idleBeforeCloseMs = 1_000;
 /** and at the latest after this long. */
 const closeAtLatestMs = 30_000;
+
+const countPassed = (content: Buffer): void => passedThrough(content.length);
 
 export class Tunnel implements Timed {
   readonly route: TunnelRoute;
@@ -62,6 +65,8 @@ export class Tunnel implements Timed {
     // The client's socket is so from the start: a direction that ended leaves the other open.
     upstream.allowHalfOpen = true;
     if (rest !== undefined && rest.length > 0) upstream.write(rest);
+    client.on("data", countPassed);
+    upstream.on("data", countPassed);
     client.pipe(upstream);
     upstream.pipe(client);
     services.deadlines.add(this);
