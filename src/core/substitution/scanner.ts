@@ -30,7 +30,9 @@ export interface BodySighting extends Sighting {
 const PREFIX_BYTES = Buffer.from(PREFIX, "latin1");
 /** Where the prefix is looked for: an underscore is rarer in text than a letter, which makes the search five times faster. */
 const RARE_AT = PREFIX.indexOf("_");
-const RARE_BYTES = PREFIX_BYTES.subarray(RARE_AT);
+/** Seven bytes: from eight on Node's search goes by a table of skips, at half the speed where underscores are common. */
+const RARE_BYTES = PREFIX_BYTES.subarray(RARE_AT, -1);
+const LAST_AT = PREFIX.length - 1;
 
 export class BodyScanner {
   readonly #spelling: Spelling;
@@ -196,6 +198,7 @@ function nextPrefix(window: Buffer, from: number): number {
     rareAt = window.indexOf(RARE_BYTES, rareAt);
     if (rareAt < 0) return window.length;
     const start = rareAt - RARE_AT;
+    if (window[start + LAST_AT] !== PREFIX_BYTES[LAST_AT]) continue;
     let i = 0;
     while (i < RARE_AT && window[start + i] === PREFIX_BYTES[i]) i++;
     if (i === RARE_AT) return start;
