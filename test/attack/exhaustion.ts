@@ -7,6 +7,7 @@ import { hello, serverName } from "../support/client-hello.ts";
 import { askConnect, type WireClient } from "../support/wire-client.ts";
 import { nameCases } from "./name-cases.ts";
 import { neighbourCases } from "./neighbour-cases.ts";
+import { stallCases } from "./stall-cases.ts";
 import { attemptOf, exchange, intercepted } from "./ways.ts";
 import {
   type AttackCase,
@@ -192,6 +193,7 @@ export const cases: readonly AttackCase[] = [
   },
   ...neighbourCases,
   ...nameCases,
+  ...stallCases,
 ];
 
 function cpuTicks(world: World): number {
