@@ -13,8 +13,18 @@ const copyBytes = 128 * 1024;
 /** Beyond this the parts go out at once, not at the turn's end. */
 const flushBytes = 256 * 1024;
 
-/** Writers with something to write at the end of this turn. */
-let due: BatchWriter[] = [];
+/** What has something to write at the end of this turn. */
+export interface DueWriter {
+  flushNow(): void;
+}
+
+let due: DueWriter[] = [];
+
+/** Has a writer called at the end of this turn, once each time it is given. */
+export function writeAtTurnEnd(writer: DueWriter): void {
+  if (due.length === 0) setImmediate(writeDue);
+  due.push(writer);
+}
 
 function writeDue(): void {
   const writers = due;
@@ -23,7 +33,7 @@ function writeDue(): void {
 }
 
 /** Owned by one connection. Every turn that wrote something calls `flush`; a socket is ended with `end`. */
-export class BatchWriter {
+export class BatchWriter implements DueWriter {
   readonly #socket: Duplex;
   #parts: (string | Buffer)[] = [];
   #pendingBytes = 0;
@@ -69,8 +79,7 @@ export class BatchWriter {
   flush(): boolean {
     if (this.#parts.length > 0 && !this.#isDue) {
       this.#isDue = true;
-      if (due.length === 0) setImmediate(writeDue);
-      due.push(this);
+      writeAtTurnEnd(this);
     }
     return !this.#socket.writableNeedDrain;
   }

@@ -1,14 +1,9 @@
 // A client's HTTP/2 connection inside an opened way: takes streams, runs an exchange for each, writes answers.
 
-import {
-  constants,
-  type IncomingHttpHeaders,
-  performServerHandshake,
-  type ServerHttp2Session,
-  type ServerHttp2Stream,
-} from "node:http2";
 import type { TLSSocket } from "node:tls";
 import type { ErrorCode } from "../core/errors.ts";
+import { errorCode } from "../core/http2/frame.ts";
+import type { Http2Stream, StreamListener } from "../core/http2/stream.ts";
 import { type Field, findField, type RequestHead, type ResponseHead } from "../core/message.ts";
 import { isMessageType } from "../core/substitution/messages.ts";
 import type { BodyLength } from "../core/wire/framing.ts";
@@ -16,23 +11,14 @@ import {
   type HeaderList,
   readHttp2Request,
   readHttp2Trailers,
-  writeHttp2Fields,
   writeHttp2Response,
+  writeHttp2Trailers,
 } from "../core/wire/http2-head.ts";
 import { errorAnswer } from "./answer.ts";
-import { passedThrough } from "./dead-buffers.ts";
 import type { Timed } from "./deadlines.ts";
 import type { Downstream } from "./downstream.ts";
 import { Exchange } from "./exchange.ts";
-import {
-  endCame,
-  SessionBounds,
-  sessionLimits,
-  sessionSettings,
-  sessionWindowBytes,
-  watchEnd,
-} from "./http2-session.ts";
-import { Http2Writer } from "./http2-writer.ts";
+import { Http2Link, type Http2LinkOwner } from "./http2-link.ts";
 import type { Route } from "./route.ts";
 import type { Services } from "./services.ts";
 import { Stall } from "./stall.ts";
@@ -46,17 +32,17 @@ export interface Http2ClientOwner {
 /** How long a connection that was told to end may go on. */
 const lingerMs = 2_000;
 
-export class Http2Client implements Timed {
+export class Http2Client implements Http2LinkOwner, Timed {
   deadlineAt: number;
 
   readonly services: Services;
   readonly route: Route;
   readonly #socket: TLSSocket;
   readonly #owner: Http2ClientOwner;
-  #session: ServerHttp2Session | undefined;
-  #bounds: SessionBounds | undefined;
+  #link: Http2Link | undefined;
   #open = 0;
   #closed = false;
+  #watch: Timed | undefined;
 
   /** Takes the socket over before or after its handshake, in which h2 is agreed on. */
   constructor(services: Services, socket: TLSSocket, route: Route, owner: Http2ClientOwner) {
@@ -79,65 +65,90 @@ export class Http2Client implements Timed {
 
   /** The proxy drains: GOAWAY, then the end once nothing runs. */
   drain(): void {
-    if (this.#session === undefined) this.#socket.destroy();
-    else this.#session.close();
+    if (this.#link === undefined) this.#socket.destroy();
+    else this.#link.close();
   }
 
   destroy(): void {
-    this.#session?.destroy();
     this.#socket.destroy();
   }
 
   onDeadline(): void {
-    const session = this.#session;
-    if (session === undefined || session.closed) {
+    const link = this.#link;
+    if (link === undefined || link.closing) {
       this.destroy();
       return;
     }
     this.deadlineAt = this.services.clock() + lingerMs;
-    session.close();
+    link.close();
   }
+
+  // ---- Http2LinkOwner
+
+  onRequest(stream: Http2Stream, list: HeaderList | "too-large", ends: boolean): void {
+    this.#open += 1;
+    this.deadlineAt = Number.POSITIVE_INFINITY;
+    new Http2ClientStream(this, stream).begin(list, ends);
+  }
+
+  onMaxStreams(): void {
+    // Of those that we might open: none.
+  }
+
+  onClosing(): void {
+    // What runs goes on.
+  }
+
+  // ---- of its streams
 
   onRefused(code: ErrorCode, detail: string | undefined): void {
     this.#owner.onRefused(code, detail);
   }
 
-  /** `wasReset`: by the client, before its answer was complete. */
-  onStreamClosed(wasReset: boolean): void {
-    if (wasReset) this.#bounds?.onReset();
-    this.#open -= 1;
-    if (this.#open === 0) this.deadlineAt = this.services.clock() + this.services.options.limits.idleTimeoutMs;
+  /** A stream was given up because nothing of it was taken. Where nothing of the connection is, it is stuck. */
+  onStalled(): void {
+    if (this.#watch !== undefined) return;
+    const { deadlines, clock, options } = this.services;
+    const { stallTimeoutMs } = options.limits;
+    const stall = new Stall(stallTimeoutMs);
+    stall.lastsOn(this.#socket, clock());
+    this.#watch = {
+      deadlineAt: clock() + stallTimeoutMs,
+      onDeadline: () => {
+        this.#unwatch();
+        if (stall.lastsOn(this.#socket, clock())) this.destroy();
+      },
+    };
+    deadlines.add(this.#watch);
   }
+
+  onStreamClosed(): void {
+    this.#open -= 1;
+    if (this.#open > 0) return;
+    const { limits } = this.services.options;
+    this.deadlineAt = this.services.clock() + (this.#link?.closing ? lingerMs : limits.idleTimeoutMs);
+    this.#link?.onStreamOver();
+  }
+
+  // ---- inside
 
   #begin(): void {
     const { limits } = this.services.options;
-    const socket = this.#socket;
-    // What a tls.Server would note of a connection of its own; the session would wait for it.
-    (socket as { secureConnecting?: boolean }).secureConnecting = false;
-    const session = performServerHandshake(socket, {
-      ...sessionLimits(limits.message),
-      settings: sessionSettings(limits.message),
-    });
-    this.#session = session;
+    this.#link = new Http2Link("server", this.#socket, this, limits.message, this.services.clock);
     this.deadlineAt = this.services.clock() + limits.idleTimeoutMs;
-    session.setLocalWindowSize(sessionWindowBytes);
-    session.on("error", () => socket.destroy());
-    // Nobody but us would, for there is no server object around it.
-    session.on("close", () => socket.destroy());
-    session.on("stream", (stream, _headers: IncomingHttpHeaders, flags: number, list: HeaderList) => {
-      this.#open += 1;
-      this.deadlineAt = Number.POSITIVE_INFINITY;
-      new Http2ClientStream(this, stream).begin(list, (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0);
-    });
-    this.#bounds = new SessionBounds(session, this.services.clock);
-    if (this.services.draining) session.close();
+    if (this.services.draining) this.#link.close();
+  }
+
+  #unwatch(): void {
+    if (this.#watch !== undefined) this.services.deadlines.delete(this.#watch);
+    this.#watch = undefined;
   }
 
   #onClosed(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#unwatch();
     this.services.deadlines.delete(this);
-    this.#session?.destroy();
     this.#owner.onClosed(this);
   }
 }
@@ -146,45 +157,37 @@ export class Http2Client implements Timed {
  * One request of the client. Its deadlines are those of HTTP/1.1: for the next bytes of a body that is owed, for the
  * answer's head, and for a client that takes nothing of what waits for it. What is merely quiet has none.
  */
-class Http2ClientStream implements Downstream, Timed {
+class Http2ClientStream implements Downstream, StreamListener, Timed {
   readonly protocol = "h2";
   deadlineAt = Number.POSITIVE_INFINITY;
 
   readonly #client: Http2Client;
-  readonly #stream: ServerHttp2Stream;
-  readonly #writer: Http2Writer;
+  readonly #stream: Http2Stream;
   #exchange: Exchange | undefined;
-  #answerHead: ResponseHead | undefined;
-  #answerLength: BodyLength | undefined;
   #answerBegun = false;
   #requestEnded = false;
   /** More of the request's body has to come before there is an answer. */
   #awaitsBody = false;
   #isPaused = false;
-  #trailers: readonly Field[] = [];
   readonly #stall: Stall;
+  /** Bytes of the answer that were given to the stream. */
+  #saidBytes = 0;
 
-  constructor(client: Http2Client, stream: ServerHttp2Stream) {
+  constructor(client: Http2Client, stream: Http2Stream) {
     this.#client = client;
     this.#stream = stream;
     this.#stall = new Stall(client.services.options.limits.stallTimeoutMs);
     client.services.deadlines.add(this);
-    this.#writer = new Http2Writer(
-      (options) => {
-        const head = this.#answerHead;
-        if (head === undefined || stream.destroyed || stream.closed) return undefined;
-        stream.respond(writeHttp2Response(head, this.#answerLength), options);
-        return stream;
-      },
-      () => this.#exchange?.onClientDrain(),
-    );
-    stream.on("error", () => {});
-    stream.on("close", () => this.#onClose());
+    stream.listener = this;
   }
 
-  begin(list: HeaderList, ends: boolean): void {
-    const read = readHttp2Request(list, ends);
+  begin(list: HeaderList | "too-large", ends: boolean): void {
     this.#requestEnded = ends;
+    if (list === "too-large") {
+      this.#refuse("head-too-large");
+      return;
+    }
+    const read = readHttp2Request(list, ends);
     const { services, route } = this.#client;
     if (read.kind === "malformed") {
       this.#refuse("bad-request", read.detail);
@@ -198,18 +201,15 @@ class Http2ClientStream implements Downstream, Timed {
       this.#refuse("authority-mismatch", "host beside :authority");
       return;
     }
+    if (typeof read.length === "number" && !ends) this.#stream.expect(read.length);
     const exchange = new Exchange(services, route, this, read.head, read.length);
     this.#exchange = exchange;
     if (!ends) {
       this.#awaitsBody = isOwed(read.head, read.length);
       this.#boundBody();
-      this.#readBody(exchange);
     }
     exchange.begin();
-    if (!ends) return;
-    this.#awaitAnswer();
-    exchange.onRequestEnd([]);
-    exchange.onRequestFlush();
+    if (ends) this.onEnd(NO_TRAILERS);
   }
 
   onDeadline(): void {
@@ -219,37 +219,78 @@ class Http2ClientStream implements Downstream, Timed {
     else exchange.onTimeout();
   }
 
+  // ---- StreamListener
+
+  onHead(): void {
+    // Clients send one head, which begins the stream.
+  }
+
+  onData(content: Buffer): void {
+    const exchange = this.#exchange;
+    if (exchange === undefined) return;
+    this.#boundBody();
+    exchange.onRequestData(content);
+    exchange.onRequestFlush();
+  }
+
+  onEnd(list: HeaderList): void {
+    const exchange = this.#exchange;
+    this.#requestEnded = true;
+    this.#awaitsBody = false;
+    if (exchange === undefined) return;
+    const trailers = readHttp2Trailers(list);
+    if (trailers.kind === "malformed") {
+      exchange.onRequestBroken(trailers.detail);
+      return;
+    }
+    this.#awaitAnswer();
+    exchange.onRequestEnd(trailers.fields);
+    exchange.onRequestFlush();
+  }
+
+  onDrain(): void {
+    this.#exchange?.onClientDrain();
+  }
+
+  onClose(): void {
+    const exchange = this.#exchange;
+    this.#exchange = undefined;
+    this.#client.services.deadlines.delete(this);
+    this.#client.onStreamClosed();
+    exchange?.onClientClosed();
+  }
+
   // ---- Downstream
 
   sendInterim(head: ResponseHead): void {
-    const stream = this.#stream;
-    if (stream.destroyed || stream.closed || stream.headersSent) return;
-    stream.additionalHeaders({ ...writeHttp2Fields(head.fields), ":status": head.status });
+    if (!this.#answerBegun) this.#stream.sendHead(writeHttp2Response(head, undefined));
   }
 
   sendHead(head: ResponseHead, length: BodyLength | undefined): void {
     this.#answerBegun = true;
     this.#awaitsBody = false;
     this.deadlineAt = atNextSweep;
-    this.#answerHead = head;
-    this.#answerLength = length;
-    this.#writer.head();
+    this.#stream.sendHead(writeHttp2Response(head, length));
   }
 
   sendData(content: Buffer): void {
-    this.#writer.data(content);
+    this.#saidBytes += content.length;
+    this.#stream.sendData(content);
   }
 
   sendEnd(trailers: readonly Field[]): void {
-    this.#writer.end(trailers);
+    const list = trailers.length === 0 ? NO_TRAILERS : writeHttp2Trailers(trailers);
+    if (list.length > 0) this.#stream.sendHead(list);
+    this.#stream.sendEnd();
   }
 
   flush(): boolean {
-    return this.#writer.flush();
+    this.#stream.flush();
+    return this.#stream.hasRoom;
   }
 
-  abort(resetCode: number = constants.NGHTTP2_INTERNAL_ERROR): void {
-    this.#stream.close(resetCode);
+  abort(resetCode: number = errorCode.internalError): void {
+    this.#stream.reset(resetCode);
   }
 
   pauseRequest(): void {
@@ -269,36 +310,14 @@ class Http2ClientStream implements Downstream, Timed {
     this.#exchange = undefined;
     // From here on all that is left is the client's to take.
     this.deadlineAt = atNextSweep;
-    if (!this.#requestEnded) this.#closeBehindAnswer();
+    if (this.#requestEnded) return;
+    // The answer is complete and the rest of the request not wanted (RFC 9113 section 8.1); goes out behind the answer.
+    this.#stream.reset(errorCode.noError);
+    // What still comes is read past.
+    this.#stream.resume();
   }
 
   // ---- inside
-
-  #readBody(exchange: Exchange): void {
-    const stream = this.#stream;
-    watchEnd(stream);
-    stream.on("trailers", (_headers, _flags, list: HeaderList) => {
-      const read = readHttp2Trailers(list);
-      if (read.kind === "fields") this.#trailers = read.fields;
-      else this.#exchange?.onRequestBroken(read.detail);
-    });
-    stream.on("end", () => {
-      // A reset ends the stream too: what came is not whole.
-      if (this.#exchange === undefined || !endCame(stream)) return;
-      this.#requestEnded = true;
-      this.#awaitsBody = false;
-      this.#awaitAnswer();
-      exchange.onRequestEnd(this.#trailers);
-      exchange.onRequestFlush();
-    });
-    stream.on("data", (content: Buffer) => {
-      passedThrough(content.length);
-      if (this.#exchange === undefined) return;
-      this.#boundBody();
-      exchange.onRequestData(content);
-      exchange.onRequestFlush();
-    });
-  }
 
   #awaitAnswer(): void {
     if (!this.#answerBegun && this.#exchange !== undefined) this.#boundBy("answerTimeoutMs");
@@ -316,32 +335,20 @@ class Http2ClientStream implements Downstream, Timed {
 
   /** Whether the client takes what waits for it: its answer, or the stream's end. */
   #look(): void {
-    const stream = this.#stream;
     const now = this.#client.services.clock();
     this.deadlineAt = now + this.#stall.lookMs;
-    const waiting = stream.writableLength;
-    const isOver = this.#exchange === undefined;
-    if (!this.#stall.lasts(now, waiting > 0 || isOver, this.#writer.takenBytes - waiting)) return;
-    if (!stream.closed) {
-      stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
-      this.#exchange?.onClientStalled();
-    } else if (this.#exchange !== undefined) this.#exchange.onClientClosed();
-    // Not even a reset was taken, which needs no window: the connection itself is stuck.
-    else this.#client.destroy();
+    const { waitingBytes } = this.#stream;
+    const exchange = this.#exchange;
+    const waits = waitingBytes > 0 || exchange === undefined;
+    if (!this.#stall.lasts(now, waits, this.#saidBytes - waitingBytes)) return;
+    this.deadlineAt = Number.POSITIVE_INFINITY;
+    this.#exchange = undefined;
+    this.#client.onStalled();
+    this.#stream.reset(errorCode.enhanceYourCalm);
+    exchange?.onClientStalled();
   }
 
-  /** The answer is complete and the rest of the request not wanted (RFC 9113 section 8.1). */
-  #closeBehindAnswer(): void {
-    const stream = this.#stream;
-    const close = (): void => stream.close(constants.NGHTTP2_NO_ERROR);
-    // What still comes is read past: a stream with something unread does not close.
-    stream.resume();
-    // Once it is closed it cannot be reset any more, whatever the client does.
-    if (stream.writableFinished || stream.closed) close();
-    else stream.once("finish", close);
-  }
-
-  #refuse(code: ErrorCode, detail: string): void {
+  #refuse(code: ErrorCode, detail?: string): void {
     this.#client.onRefused(code, detail);
     const { head, body } = errorAnswer(code, detail);
     this.sendHead(head, body.length);
@@ -350,15 +357,9 @@ class Http2ClientStream implements Downstream, Timed {
     this.flush();
     this.onExchangeEnd();
   }
-
-  #onClose(): void {
-    this.#client.onStreamClosed(this.#stream.aborted);
-    const exchange = this.#exchange;
-    this.#exchange = undefined;
-    this.#client.services.deadlines.delete(this);
-    exchange?.onClientClosed();
-  }
 }
+
+const NO_TRAILERS: HeaderList = [];
 
 /** So that what is over before needs no look at the clock. */
 const atNextSweep = Number.NEGATIVE_INFINITY;

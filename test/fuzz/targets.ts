@@ -2,6 +2,7 @@
 
 import { contentCodings } from "./content-codings.ts";
 import { basicAuth } from "./credentials.ts";
+import { http2Frames } from "./http2-frames.ts";
 import { proxyAborts } from "./proxy-aborts.ts";
 import { proxyBodies } from "./proxy-bodies.ts";
 import { requestBodies } from "./request-bodies.ts";
@@ -17,6 +18,7 @@ export const fuzzTargets: readonly FuzzTarget[] = [
   proxyBodies,
   proxyAborts,
   websocketFrames,
+  http2Frames,
   clientHello,
   socks5,
   http1Requests,

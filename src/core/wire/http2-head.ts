@@ -131,6 +131,13 @@ export function writeHttp2Response(head: ResponseHead, length: BodyLength | unde
   return list;
 }
 
+/** Trailers for the wire. */
+export function writeHttp2Trailers(fields: readonly Field[]): string[] {
+  const list: string[] = [];
+  for (const { key, value } of fields) if (!isForbiddenTrailer(key)) list.push(key, value);
+  return list;
+}
+
 /** Trailers, or the fields of an interim answer, for the wire: a field that stands twice has a list of values. */
 export function writeHttp2Fields(fields: readonly Field[]): Record<string, string | string[]> {
   const made: Record<string, string | string[]> = Object.create(null);
