@@ -219,38 +219,46 @@ describe("peers that do not read", () => {
     slow.socket.destroy();
   });
 
-  it.each(["h2", "http/1.1"])("a destination that speaks %s holds back clients", async (speaks) => {
-    const reads = speaks === "h2" ? origin : http1;
-    const waiting = new Set<OriginRequest>();
-    reads.early = (request) => request.method === "POST" && waiting.add(request) !== undefined;
-    const session = await connectHttp2(keyswap, sandbox, host, reads.port);
-    const stream = open(session, { method: "POST", body: "", fields: [["content-type", "application/octet-stream"]] });
-    const before = process.memoryUsage.rss();
-    const piece = Buffer.alloc(64 * 1024);
-    let taken = 0;
-    const write = (): void => {
-      if (taken >= bodyBytes || stream.destroyed) return;
-      stream.write(piece, () => {
-        taken += piece.length;
-        write();
+  it.each(["h2", "http/1.1"])(
+    "a destination that speaks %s holds back clients",
+    async (speaks) => {
+      const reads = speaks === "h2" ? origin : http1;
+      const waiting = new Set<OriginRequest>();
+      reads.early = (request) => request.method === "POST" && waiting.add(request) !== undefined;
+      const session = await connectHttp2(keyswap, sandbox, host, reads.port);
+      const stream = open(session, {
+        method: "POST",
+        body: "",
+        fields: [["content-type", "application/octet-stream"]],
       });
-    };
-    write();
-    await waitUntil(() => {
-      if (waiting.size === 0) throw new Error("not there yet");
-    });
-    expect(await standstill(() => taken)).toBeLessThan(most);
-    expect(process.memoryUsage.rss() - before).toBeLessThan(2 * most);
-    expect((await ask(neighbour, { method: "HEAD" })).status).toBe(200);
-    // It reads after all.
-    for (const request of waiting) request.resume();
-    await waitUntil(() => {
-      if (taken < bodyBytes) throw new Error(`${taken} taken`);
-    });
-    stream.close();
-    session.destroy();
-    reads.early = undefined;
-  });
+      const before = process.memoryUsage.rss();
+      const piece = Buffer.alloc(64 * 1024);
+      let taken = 0;
+      const write = (): void => {
+        if (taken >= bodyBytes || stream.destroyed) return;
+        stream.write(piece, () => {
+          taken += piece.length;
+          write();
+        });
+      };
+      write();
+      await waitUntil(() => {
+        if (waiting.size === 0) throw new Error("not there yet");
+      });
+      expect(await standstill(() => taken)).toBeLessThan(most);
+      expect(process.memoryUsage.rss() - before).toBeLessThan(2 * most);
+      expect((await ask(neighbour, { method: "HEAD" })).status).toBe(200);
+      // It reads after all.
+      for (const request of waiting) request.resume();
+      await waitUntil(() => {
+        if (taken < bodyBytes) throw new Error(`${taken} taken`);
+      }, 60_000);
+      stream.close();
+      session.destroy();
+      reads.early = undefined;
+    },
+    90_000,
+  );
 });
 
 /** A literal's length as HPACK writes it, for those from 127 on (RFC 7541 section 5.1). */
