@@ -353,7 +353,8 @@ export const settings = {
   ...bounds,
   audit: {
     schema: values.auditTarget,
-    description: "Where audit events go: `stderr`, `off` or a file, which is rotated by size.",
+    description:
+      "Where audit events go: `stderr`, `off` or a file, which is rotated by size. A named pipe is not, nor is `/dev/stdout`.",
     example: "/var/log/keyswap/audit.jsonl",
     fallback: ({ dataDir }) => `${dataDir}/audit.jsonl`,
     fallbackText: "`<data>/audit.jsonl`",
