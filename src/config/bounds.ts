@@ -18,7 +18,7 @@ export const bounds = {
   },
   maxSandboxConnections: {
     schema: count,
-    description: "Connections of one sandbox; beyond it 429.",
+    description: "Connections of one sandbox, and as many of its HTTP to destinations; beyond it 429.",
     example: "4000",
     fallback: "4000",
     part: "proxy",

@@ -67,6 +67,7 @@ export class Services {
       dialler: parts.dialler,
       message: parts.options.limits.message,
       maxIdlePerAuthority: parts.options.limits.maxIdlePerAuthority,
+      maxPerSandbox: parts.options.limits.maxSandboxConnections,
       idleMs: parts.options.limits.upstreamIdleMs,
       clock: parts.clock,
       deadlines: this.deadlines,

@@ -5,6 +5,8 @@
 // request of HTTP/2 that HTTP/1.1 can say as well takes either: HTTP/1.1 first, as it costs a third less CPU, on as many
 // connections as bother no destination; beyond that HTTP/2, which needs no connection for each request.
 
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import { KeyswapError } from "../core/errors.ts";
 import type { Clock } from "../core/ports.ts";
 import type { MessageLimits } from "../core/wire/message-reader.ts";
@@ -19,6 +21,8 @@ export interface UpstreamPoolOptions {
   readonly dialler: Pick<Dialler, "connectTls" | "connectTcp">;
   readonly message: MessageLimits;
   readonly maxIdlePerAuthority: number;
+  /** Connections of one sandbox, in use or kept. */
+  readonly maxPerSandbox: number;
   readonly idleMs: number;
   readonly clock: Clock;
   readonly deadlines: Deadlines;
@@ -31,9 +35,28 @@ export type Wanted = Protocol | "either";
 /** Connections of HTTP/1.1 to one destination that requests which take either protocol may open. */
 const maxOwnForEither = 16;
 
+/** What one sandbox has open, to whatever authorities: a walk through names or ports must not use up all descriptors. */
+class Tenant {
+  readonly sandboxId: string;
+  /** Open, or being dialled. */
+  connections = 0;
+  readonly origins = new Set<Origin>();
+
+  constructor(sandboxId: string) {
+    this.sandboxId = sandboxId;
+  }
+
+  /** Gives up a connection that nothing runs on; false where there is none. */
+  evict(): boolean {
+    for (const origin of this.origins) if (origin.evict()) return true;
+    return false;
+  }
+}
+
 /** The connections of one sandbox to one authority. */
 class Origin implements Http1UpstreamOwner, Http2UpstreamOwner {
   readonly key: string;
+  readonly tenant: Tenant;
   /** Free ones; the last one freed is taken first. */
   readonly idle: Http1Upstream[] = [];
   readonly all = new Set<Http1Upstream | Http2Upstream>();
@@ -49,9 +72,11 @@ class Origin implements Http1UpstreamOwner, Http2UpstreamOwner {
   speaksHttp1 = false;
   readonly #pool: UpstreamPool;
 
-  constructor(pool: UpstreamPool, key: string) {
+  constructor(pool: UpstreamPool, key: string, tenant: Tenant) {
     this.#pool = pool;
     this.key = key;
+    this.tenant = tenant;
+    tenant.origins.add(this);
   }
 
   /** What a request goes out as now. */
@@ -70,6 +95,18 @@ class Origin implements Http1UpstreamOwner, Http2UpstreamOwner {
       if (stream !== undefined) return stream;
     }
     return undefined;
+  }
+
+  /** Closes the one that was free for longest, if any is. */
+  evict(): boolean {
+    const oldest = this.idle.shift();
+    if (oldest !== undefined) {
+      oldest.destroy();
+      return true;
+    }
+    const unused = this.shared.find(({ freeSince }) => freeSince !== Number.POSITIVE_INFINITY);
+    unused?.close();
+    return unused !== undefined;
   }
 
   onFree(connection: Http1Upstream): void {
@@ -103,6 +140,7 @@ class Origin implements Http1UpstreamOwner, Http2UpstreamOwner {
 export class UpstreamPool implements Timed {
   deadlineAt = 0;
   readonly #origins = new Map<string, Origin>();
+  readonly #tenants = new Map<string, Tenant>();
   /** Of before `renew`: their connections serve what runs on them, and nothing else. */
   readonly #former = new Set<Origin>();
   readonly #options: UpstreamPoolOptions;
@@ -128,7 +166,7 @@ export class UpstreamPool implements Timed {
   async connect(route: Route, wanted: Wanted, signal: AbortSignal): Promise<UpstreamStream> {
     let origin = this.#origins.get(route.poolKey);
     if (origin === undefined) {
-      origin = new Origin(this, route.poolKey);
+      origin = new Origin(this, route.poolKey, this.#tenantOf(route.sandboxId));
       this.#origins.set(route.poolKey, origin);
     }
     const protocol = origin.choose(wanted);
@@ -172,6 +210,8 @@ export class UpstreamPool implements Timed {
   forget(origin: Origin): void {
     if (this.#origins.get(origin.key) === origin) this.#origins.delete(origin.key);
     this.#former.delete(origin);
+    origin.tenant.origins.delete(origin);
+    this.#leave(origin.tenant);
   }
 
   /** From now on only new connections are lent. */
@@ -201,17 +241,58 @@ export class UpstreamPool implements Timed {
     for (const origin of origins) for (const connection of [...origin.all]) connection.destroy();
   }
 
+  #tenantOf(sandboxId: string): Tenant {
+    let tenant = this.#tenants.get(sandboxId);
+    if (tenant === undefined) {
+      tenant = new Tenant(sandboxId);
+      this.#tenants.set(sandboxId, tenant);
+    }
+    return tenant;
+  }
+
+  /** Nothing is kept for a sandbox that has nothing open. */
+  #leave({ sandboxId, connections, origins }: Tenant): void {
+    if (connections === 0 && origins.size === 0) this.#tenants.delete(sandboxId);
+  }
+
+  /** Dials where the sandbox may have one more; else something that is only kept has to go for it. */
+  async #dial<S extends Socket>({ tenant }: Origin, dial: () => Promise<S>): Promise<S> {
+    if (tenant.connections >= this.#options.maxPerSandbox && !tenant.evict()) {
+      throw new KeyswapError("sandbox-overloaded", "connections to destinations");
+    }
+    tenant.connections += 1;
+    const leave = (): void => {
+      tenant.connections -= 1;
+      this.#leave(tenant);
+    };
+    try {
+      const socket = await dial();
+      if (socket.closed) leave();
+      else socket.once("close", leave);
+      return socket;
+    } catch (error) {
+      leave();
+      throw error;
+    }
+  }
+
   async #connectPlain(origin: Origin, route: Route, signal: AbortSignal): Promise<UpstreamStream> {
     const { authority, sandboxId } = route;
-    const socket = await this.#options.dialler.connectTcp(authority, sandboxId, signal);
+    const { dialler } = this.#options;
+    const socket = await this.#dial(origin, () => dialler.connectTcp(authority, sandboxId, signal));
     return add(origin, new Http1Upstream(socket, origin, this.#options.message));
+  }
+
+  #dialTls(origin: Origin, route: Route, offered: readonly string[], signal: AbortSignal): Promise<TLSSocket> {
+    const { authority, sandboxId } = route;
+    const { dialler } = this.#options;
+    return this.#dial(origin, () => dialler.connectTls(authority, sandboxId, offered, signal));
   }
 
   /** A connection of HTTP/1.1 for one request; to a destination that speaks HTTP/2 alone, that. */
   async #connectOwn(origin: Origin, route: Route, signal: AbortSignal): Promise<UpstreamStream> {
-    const { authority, sandboxId } = route;
     try {
-      const socket = await this.#options.dialler.connectTls(authority, sandboxId, ["http/1.1"], signal);
+      const socket = await this.#dialTls(origin, route, ["http/1.1"], signal);
       return add(origin, new Http1Upstream(socket, origin, this.#options.message));
     } catch (error) {
       if (!isAlpnRefusal(error)) throw error;
@@ -241,9 +322,8 @@ export class UpstreamPool implements Timed {
 
   /** Undefined where the destination did not agree to HTTP/1.1: HTTP/2 is to be asked for then. */
   async #dialHttp1(origin: Origin, route: Route, signal: AbortSignal): Promise<UpstreamStream | undefined> {
-    const { authority, sandboxId } = route;
     try {
-      const socket = await this.#options.dialler.connectTls(authority, sandboxId, ["http/1.1"], signal);
+      const socket = await this.#dialTls(origin, route, ["http/1.1"], signal);
       if (socket.alpnProtocol === "http/1.1") {
         origin.speaksHttp1 = true;
         return add(origin, new Http1Upstream(socket, origin, this.#options.message));
@@ -292,10 +372,10 @@ export class UpstreamPool implements Timed {
   }
 
   async #dialShared(origin: Origin, route: Route, signal: AbortSignal): Promise<UpstreamStream | undefined> {
-    const { dialler, message, clock } = this.#options;
-    const { authority, sandboxId } = route;
+    const { message, clock } = this.#options;
+    const { authority } = route;
     const offered = origin.only === "h2" ? ["h2"] : ["h2", "http/1.1"];
-    const socket = await dialler.connectTls(authority, sandboxId, offered, signal);
+    const socket = await this.#dialTls(origin, route, offered, signal);
     if (socket.alpnProtocol !== "h2") {
       origin.only = "http/1.1";
       return add(origin, new Http1Upstream(socket, origin, message));

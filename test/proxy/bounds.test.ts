@@ -2,6 +2,7 @@
 
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import type { ProxyLimits } from "../../src/proxy/options.ts";
+import { connectHttp2, exchange as exchangeHttp2 } from "../support/http2-peers.ts";
 import { type MadeSandbox, type MadeSecret, startKeyswap, type TestKeyswap } from "../support/keyswap.ts";
 import { type RawConnection, type RawOrigin, startRawOrigin } from "../support/raw-origin.ts";
 import { askConnect, connectThrough, dial, errorOf, fieldValue, type WireClient } from "../support/wire-client.ts";
@@ -96,6 +97,61 @@ it("requests on the proxy port take a place while they run", async () => {
   expect((await first.read()).status).toBe(200);
   expect((await (await send()).read()).status).toBe(200);
   await plain.close();
+});
+
+it("connections to destinations that are kept go before a sandbox has more than its bound", async () => {
+  await start({ maxSandboxConnections: 3 });
+  const plain = await startRawOrigin({}, async ({ wire, readRequest }) => {
+    for (let count = 0; count < 10; count++) {
+      await readRequest();
+      wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    }
+  });
+  const client = kept(await dial(keyswap.port));
+  const visit = async (name: string, who: MadeSandbox): Promise<number> => {
+    const proof = `Proxy-Authorization: ${who.credentials}`;
+    client.send(`GET http://${name}:${plain.port}/ HTTP/1.1\r\nHost: ${name}:${plain.port}\r\n${proof}\r\n\r\n`);
+    return (await client.read()).status;
+  };
+  const other = await keyswap.sandbox([secret]);
+  expect(await visit("plain.test", other)).toBe(200);
+  for (const name of ["plain.test", "rare.test", "evil.test", "denied.test", "tunnelled.test", "plain.test"]) {
+    expect(await visit(name, sandbox)).toBe(200);
+  }
+  await vi.waitFor(() => expect(keyswap.proxy.poolCounts).toMatchObject({ open: 4, idle: 4 }));
+  // The other sandbox's is still there, and so are the youngest of this one.
+  const { dialled } = keyswap.proxy.poolCounts;
+  expect([await visit("plain.test", other), await visit("tunnelled.test", sandbox)]).toEqual([200, 200]);
+  expect(keyswap.proxy.poolCounts.dialled).toBe(dialled);
+  await plain.close();
+});
+
+it("streams that each need a connection to the destination get 429 beyond the bound, others go on", async () => {
+  await start({ maxSandboxConnections: 3 });
+  const answer = Promise.withResolvers<void>();
+  serve = async ({ wire, readRequest }) => {
+    for (let count = 0; count < 10; count++) {
+      await readRequest();
+      await wire.readExactly(1);
+      await answer.promise;
+      wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    }
+  };
+  const session = await connectHttp2(keyswap, sandbox, host, origin.port);
+  const post = { method: "POST", body: "x", fields: [["content-length", "1"]] } as const;
+  const taken = [exchangeHttp2(session, post), exchangeHttp2(session, post), exchangeHttp2(session, post)];
+  await vi.waitFor(() => expect(origin.connections).toHaveLength(3));
+  const refused = await exchangeHttp2(session, post);
+  expect([refused.status, JSON.parse(refused.body.toString()).error]).toEqual([429, "sandbox-overloaded"]);
+  const other = await keyswap.sandbox([secret]);
+  const neighbour = await connectHttp2(keyswap, other, host, origin.port);
+  taken.push(exchangeHttp2(neighbour, post));
+  await vi.waitFor(() => expect(origin.connections).toHaveLength(4));
+  answer.resolve();
+  expect((await Promise.all(taken)).map(({ status }) => status)).toEqual([200, 200, 200, 200]);
+  expect((await exchangeHttp2(session, post)).status).toBe(200);
+  session.destroy();
+  neighbour.destroy();
 });
 
 it("a crowd that says nothing pushes out its oldest, never a sandbox", async () => {
