@@ -73,7 +73,7 @@ export const errorTable = {
   // Ourselves
   "sandbox-overloaded": {
     status: 429,
-    hint: "This sandbox is at its bound of connections or new certificates; close some and try again.",
+    hint: "This sandbox is at its bound of connections, new certificates or names under way; close some and try again.",
   },
   overloaded: { status: 503, hint: "The proxy is at one of its bounds; try again later." },
   "shutting-down": { status: 503, hint: "The proxy is shutting down." },

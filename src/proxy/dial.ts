@@ -24,7 +24,7 @@ import { isInternalName, type ParentProxy } from "./parent-proxy.ts";
 export type { OwnListener } from "./address-guard.ts";
 
 export interface DiallerOptions extends AddressGuardOptions {
-  readonly resolver: { resolve(host: Host): readonly IpAddress[] | Promise<readonly IpAddress[]> };
+  readonly resolver: { resolve(host: Host, sandboxId?: string): readonly IpAddress[] | Promise<readonly IpAddress[]> };
   /** PEM texts, each with one certificate or more: trusted in addition to the usual roots. */
   readonly extraRoots?: readonly string[];
   /** Bound on resolving, connecting and the TLS handshake together. Default 10 s. */
@@ -66,14 +66,14 @@ export class Dialler {
     signal?: AbortSignal,
   ): Promise<TLSSocket> {
     return this.#within(authority, signal, async (limit) => {
-      const socket = await this.#connect(authority, limit);
+      const socket = await this.#connect(authority, sandboxId, limit);
       return this.#handshake(socket, authority, sandboxId, alpn, limit);
     });
   }
 
-  /** A TCP connection, under the same terms. Nothing in it depends on the sandbox. */
-  connectTcp(authority: Authority, _sandboxId: string, signal?: AbortSignal): Promise<Socket> {
-    return this.#within(authority, signal, (limit) => this.#connect(authority, limit));
+  /** A TCP connection, under the same terms. */
+  connectTcp(authority: Authority, sandboxId: string, signal?: AbortSignal): Promise<Socket> {
+    return this.#within(authority, signal, (limit) => this.#connect(authority, sandboxId, limit));
   }
 
   /** Runs a dial under the deadline and the caller's signal; its result is closed where it comes too late. */
@@ -105,12 +105,13 @@ export class Dialler {
     }
   }
 
-  async #connect(authority: Authority, limit: AbortSignal): Promise<Socket> {
+  async #connect(authority: Authority, sandboxId: string, limit: AbortSignal): Promise<Socket> {
     limit.throwIfAborted();
     const parent = this.#parent;
-    if (parent !== undefined && !parent.isLeftOutFor(authority)) return this.#connectVia(parent, authority, limit);
+    if (parent !== undefined && !parent.isLeftOutFor(authority))
+      return this.#connectVia(parent, authority, sandboxId, limit);
     const { host, port } = authority;
-    const found = this.#resolve(host, limit);
+    const found = this.#resolve(host, sandboxId, limit);
     const addresses = found instanceof Promise ? await found : found;
     const admitted = this.#guard.admit(host, addresses, port);
     const socket = await connectFirst(interleave(admitted, this.#family), port, limit);
@@ -118,17 +119,22 @@ export class Dialler {
     return socket;
   }
 
-  #resolve(host: Host, limit: AbortSignal): readonly IpAddress[] | Promise<readonly IpAddress[]> {
-    const found = this.#resolver.resolve(host);
+  #resolve(
+    host: Host,
+    sandboxId: string | undefined,
+    limit: AbortSignal,
+  ): readonly IpAddress[] | Promise<readonly IpAddress[]> {
+    const found = this.#resolver.resolve(host, sandboxId);
     return found instanceof Promise ? unlessAborted(found, limit) : found;
   }
 
-  async #connectVia(parent: ParentProxy, authority: Authority, limit: AbortSignal): Promise<Socket> {
+  async #connectVia(parent: ParentProxy, authority: Authority, sandboxId: string, limit: AbortSignal): Promise<Socket> {
     const { host, port } = authority;
-    if (isIpLiteral(host) || isInternalName(host)) this.#guard.admit(host, await this.#resolve(host, limit), port);
+    if (isIpLiteral(host) || isInternalName(host))
+      this.#guard.admit(host, await this.#resolve(host, sandboxId, limit), port);
     let socket: Socket | undefined;
     try {
-      const addresses = await this.#resolve(parent.authority.host, limit);
+      const addresses = await this.#resolve(parent.authority.host, undefined, limit);
       this.#guard.refuseOwn(parent.authority.host, addresses, parent.authority.port);
       socket = await connectFirst(interleave(addresses, this.#family), parent.authority.port, limit);
       // No sandbox has an empty id: the session with the parent is all sandboxes'.

@@ -26,6 +26,8 @@ export interface NameResolverOptions {
   readonly maxNames?: number;
   /** Bound on resolutions under way. */
   readonly maxPending?: number;
+  /** Bound on those that one sandbox has started: its own name servers may never answer. */
+  readonly maxPendingPerSandbox?: number;
 }
 
 const minTtlMs = 1000;
@@ -61,8 +63,10 @@ export class NameResolver {
   readonly #useSystem: boolean;
   readonly #timeoutMs: number;
   readonly #maxPending: number;
+  readonly #maxPendingPerSandbox: number;
   readonly #names: LRUCache<string, Entry>;
   readonly #pending = new Map<string, Promise<Outcome>>();
+  readonly #pendingOf = new Map<string, number>();
   readonly #system = new Gate(maxSystemLookups, maxSystemQueue);
   #dns: Resolver | undefined;
 
@@ -74,14 +78,16 @@ export class NameResolver {
     this.#useSystem = options.useSystem ?? true;
     this.#timeoutMs = options.timeoutMs ?? 5000;
     this.#maxPending = options.maxPending ?? 1024;
+    this.#maxPendingPerSandbox = options.maxPendingPerSandbox ?? this.#maxPending / 4;
     this.#names = new LRUCache({ max: options.maxNames ?? 4096 });
   }
 
   /**
    * At least one address, in no particular order of families; at once where it is known. Nothing is said about whether
-   * an address may be dialled. Fails with KeyswapError: dns-failed, dns-timeout, overloaded.
+   * an address may be dialled. Fails with KeyswapError: dns-failed, dns-timeout, overloaded, sandbox-overloaded.
+   * `sandboxId`: on whose behalf, where it is on anyone's.
    */
-  resolve(host: Host): readonly IpAddress[] | Promise<readonly IpAddress[]> {
+  resolve(host: Host, sandboxId?: string): readonly IpAddress[] | Promise<readonly IpAddress[]> {
     if (isIpLiteral(host)) {
       const ip = parseIp(host);
       return ip === undefined ? Promise.reject(new KeyswapError("host-invalid")) : [ip];
@@ -94,7 +100,7 @@ export class NameResolver {
     const known = this.#known(host);
     if (known?.kind === "addresses") return known.addresses;
     if (known !== undefined) return Promise.reject(failure(host, known));
-    return this.#wait(host);
+    return this.#wait(host, sandboxId);
   }
 
   #known(host: Host): Outcome | undefined {
@@ -104,11 +110,13 @@ export class NameResolver {
     return now >= entry.from && now < entry.until ? entry.outcome : undefined;
   }
 
-  async #wait(host: Host): Promise<readonly IpAddress[]> {
+  async #wait(host: Host, sandboxId: string | undefined): Promise<readonly IpAddress[]> {
     let pending = this.#pending.get(host);
     if (pending === undefined) {
       if (this.#pending.size >= this.#maxPending) throw new KeyswapError("overloaded", "too many names to resolve");
-      pending = this.#start(host);
+      const started = sandboxId === undefined ? 0 : (this.#pendingOf.get(sandboxId) ?? 0);
+      if (started >= this.#maxPendingPerSandbox) throw new KeyswapError("sandbox-overloaded", "names to resolve");
+      pending = this.#start(host, sandboxId);
     }
     const outcome = await withDeadline(pending, this.#timeoutMs);
     if (outcome === undefined) throw new KeyswapError("dns-timeout", host);
@@ -117,7 +125,7 @@ export class NameResolver {
   }
 
   /** Answers as early as possible; what is remembered is the whole answer, even where every caller gave up on it. */
-  #start(host: Host): Promise<Outcome> {
+  #start(host: Host, sandboxId: string | undefined): Promise<Outcome> {
     const early = Promise.withResolvers<Outcome>();
     const whole = this.#lookUp(host, early.resolve).then((outcome) => {
       early.resolve(outcome);
@@ -126,9 +134,20 @@ export class NameResolver {
       this.#names.set(host, { outcome, from, until: from + ttlMs });
     });
     // `#lookUp` does not reject; were it to, the callers must not hang and the name must not stay pending.
-    whole.catch(early.reject).finally(() => this.#pending.delete(host));
+    whole.catch(early.reject).finally(() => {
+      this.#pending.delete(host);
+      this.#count(sandboxId, -1);
+    });
     this.#pending.set(host, early.promise);
+    this.#count(sandboxId, 1);
     return early.promise;
+  }
+
+  #count(sandboxId: string | undefined, change: 1 | -1): void {
+    if (sandboxId === undefined) return;
+    const count = (this.#pendingOf.get(sandboxId) ?? 0) + change;
+    if (count === 0) this.#pendingOf.delete(sandboxId);
+    else this.#pendingOf.set(sandboxId, count);
   }
 
   async #lookUp(host: Host, early: (outcome: Outcome) => void): Promise<Outcome> {

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Host, parseHost } from "../../src/core/authority/host.ts";
-import { formatIp } from "../../src/core/authority/ip.ts";
+import { formatIp, type IpAddress } from "../../src/core/authority/ip.ts";
 import { KeyswapError } from "../../src/core/errors.ts";
 import { NameResolver, type NameResolverOptions } from "../../src/proxy/dns.ts";
 import { parseHosts } from "../../src/proxy/hosts-file.ts";
@@ -196,6 +196,25 @@ describe("under load and in trouble", () => {
     release();
     expect((await Promise.all(waiting)).map(({ code }) => code)).toEqual(["dns-failed", "dns-failed"]);
     expect((await fault(addresses(resolver, "d.example"))).code).toBe("dns-failed");
+  });
+
+  test("one sandbox may have so many under way, others go on, and what ended makes room", async () => {
+    server.set("A", "mine.example", { addresses: ["198.51.100.1"], ttl: 60 });
+    const resolver = makeResolver({ maxPending: 10, maxPendingPerSandbox: 2 });
+    const by = (sandbox: string, name: string): Promise<readonly IpAddress[]> =>
+      Promise.resolve(resolver.resolve(host(name), sandbox));
+    const release = server.hold();
+    const waiting = [fault(by("walker", "b.example")), fault(by("walker", "c.example"))];
+    const refused = await fault(by("walker", "d.example"));
+    expect([refused.code, refused.detail]).toEqual(["sandbox-overloaded", "names to resolve"]);
+    // What somebody asks for already costs nothing more.
+    waiting.push(fault(by("walker", "c.example")));
+    const neighbour = by("neighbour", "mine.example");
+    await asked(6);
+    release();
+    expect((await neighbour).map(formatIp)).toEqual(["198.51.100.1"]);
+    expect((await Promise.all(waiting)).map(({ code }) => code)).toEqual(["dns-failed", "dns-failed", "dns-failed"]);
+    expect((await fault(by("walker", "d.example"))).code).toBe("dns-failed");
   });
 
   test("a name that does not exist says so", async () => {
