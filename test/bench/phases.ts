@@ -33,7 +33,7 @@ export const phases: readonly Phase[] = [
   { name: `download of ${downloadBytes / 1024 / 1024} MiB`, run: download },
 ];
 
-function requestHead(target: Target, method: string, path: string, length?: number): string {
+export function requestHead(target: Target, method: string, path: string, length?: number): string {
   const framing = length === undefined ? "" : `Content-Type: application/json\r\nContent-Length: ${length}\r\n`;
   return (
     `${method} ${path} HTTP/1.1\r\nHost: ${hostName}:${target.originPort}\r\nUser-Agent: bench\r\nAccept: */*\r\n` +

@@ -5,7 +5,8 @@
 //   --write      keeps this run as figures.json
 //   --rounds N   default 3; contenders take turns, in rotated order
 //   --seconds N  of each timed phase, default 2
-//   --quick      one short round, to see that it works
+//   --growth     only what more secrets, grants, connections and workers cost (Linux); without it this comes last
+//   --quick      one short round, to see that it works; without growth
 //
 // CPU is that of the contender's process, user and system, where the system tells it (Linux).
 
@@ -13,10 +14,12 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { formatGrowth, type Growth, measureGrowth } from "./growth.ts";
 import type { Timing } from "./measure.ts";
 import { formatTimings, timeAll } from "./micro.ts";
 import { startPeers } from "./peers.ts";
 import { phases } from "./phases.ts";
+import { median, readProcess } from "./process-cost.ts";
 
 interface Sample {
   readonly perSecond: number;
@@ -45,23 +48,28 @@ interface Figures {
   readonly rounds: number;
   readonly rows: readonly Row[];
   readonly micro: readonly Timing[];
+  readonly growth: readonly Growth[];
 }
 
 const reference = "http-proxy";
 const figuresFile = join(import.meta.dirname, "figures.json");
-const ticksPerSecond = 100;
 
 const { values } = parseArgs({
   options: {
     json: { type: "boolean", default: false },
     write: { type: "boolean", default: false },
     quick: { type: "boolean", default: false },
+    growth: { type: "boolean", default: false },
     rounds: { type: "string" },
     seconds: { type: "string" },
   },
 });
 const rounds = Number(values.rounds ?? (values.quick ? 1 : 3));
 const seconds = Number(values.seconds ?? (values.quick ? 0.3 : 2));
+if (values.growth && values.write) {
+  process.stderr.write("bench: --write keeps a whole run, so not with --growth\n");
+  process.exit(2);
+}
 if (!(rounds >= 1 && rounds <= 100) || !(seconds > 0 && seconds <= 60)) {
   process.stderr.write("bench: --rounds is 1 to 100, --seconds is more than 0 and at most 60\n");
   process.exit(2);
@@ -69,21 +77,6 @@ if (!(rounds >= 1 && rounds <= 100) || !(seconds > 0 && seconds <= 60)) {
 
 function say(text: string): void {
   if (!values.json) process.stdout.write(text);
-}
-
-/** CPU seconds and resident MB; undefined where the system does not tell. */
-function readProcess(pid: number | undefined): { cpu: number; mb: number } | undefined {
-  if (pid === undefined || process.platform !== "linux") return undefined;
-  const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-  // The command's name may hold anything; the fields follow its bracket.
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  const resident = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1];
-  return { cpu: (Number(fields[11]) + Number(fields[12])) / ticksPerSecond, mb: Number(resident) / 1000 };
-}
-
-function median(numbers: readonly number[]): number {
-  const sorted = numbers.toSorted((a, b) => a - b);
-  return sorted[sorted.length >> 1] ?? Number.NaN;
 }
 
 function medianOf(numbers: readonly (number | undefined)[]): number | undefined {
@@ -169,9 +162,14 @@ function formatChanges(now: Figures, then: Figures): string {
   return `\nkeyswap against ${reference}: ${then.date.slice(0, 10)} -> now\n${lines.join("")}`;
 }
 
-say(`ref is ${reference}; medians of ${rounds} rounds\n`);
-const rows = await measureProxies();
-const micro = await timeAll();
+if (!values.growth) say(`ref is ${reference}; medians of ${rounds} rounds\n`);
+const rows = values.growth ? [] : await measureProxies();
+const micro = values.growth ? [] : await timeAll();
+const hasGrowth = values.growth || !(values.quick || process.platform !== "linux");
+if (hasGrowth) say("\nCPU of a small request\n");
+const growth = hasGrowth
+  ? await measureGrowth({ rounds: rounds * 3, seconds: seconds / 2 }, (row) => say(formatGrowth(row)))
+  : [];
 const [processor] = cpus();
 const figures: Figures = {
   date: new Date().toISOString(),
@@ -181,11 +179,12 @@ const figures: Figures = {
   rounds,
   rows,
   micro,
+  growth,
 };
 const committed = readFigures();
 if (values.json) process.stdout.write(`${JSON.stringify({ figures, committed }, undefined, 2)}\n`);
 else {
-  say(`\n${formatTimings(micro)}`);
-  if (committed !== undefined) say(formatChanges(figures, committed));
+  if (micro.length > 0) say(`\n${formatTimings(micro)}`);
+  if (committed !== undefined && rows.length > 0) say(formatChanges(figures, committed));
 }
 if (values.write) writeFileSync(figuresFile, `${JSON.stringify(figures, undefined, 2)}\n`);
