@@ -16,7 +16,6 @@ import type { SubstitutionScope } from "../core/substitution/scope.ts";
 import type { Scrubber } from "../core/substitution/scrubber.ts";
 import { parseTraceParent } from "../core/trace-context.ts";
 import type { BodyLength } from "../core/wire/framing.ts";
-import { fitsHttp1 } from "../core/wire/http2-head.ts";
 import { asksForWebSocket, toWebSocketRequest, webSocketAnswerFault } from "../core/wire/websocket-handshake.ts";
 import { errorAnswer } from "./answer.ts";
 import { AnswerRelay, type AnswerRelayOwner, withoutDetours } from "./answer-relay.ts";
@@ -378,8 +377,7 @@ export class Exchange
 
   #acquire(fresh: boolean): void {
     const { pool } = this.#services;
-    const { protocol } = this.#client;
-    const wanted = protocol === "h2" && fitsHttp1(this.#head, this.#length) ? "either" : protocol;
+    const { protocol: wanted } = this.#client;
     const free = fresh ? undefined : pool.take(this.#route, wanted);
     if (free !== undefined) {
       this.#open(free);

@@ -279,9 +279,7 @@ class Http2ClientStream implements Downstream, StreamListener, Timed {
   }
 
   sendEnd(trailers: readonly Field[]): void {
-    const list = trailers.length === 0 ? NO_TRAILERS : writeHttp2Trailers(trailers);
-    if (list.length > 0) this.#stream.sendHead(list);
-    this.#stream.sendEnd();
+    this.#stream.sendTrailers(writeHttp2Trailers(trailers));
   }
 
   flush(): boolean {

@@ -13,10 +13,16 @@ import { passedThrough } from "./dead-buffers.ts";
 
 /** Streams of one connection at a time; what RFC 9113 section 5.1.2 recommends as the least. */
 export const maxStreams = 100;
-/** A stream's bytes in flight towards us: the most that a paused stream holds. */
-const streamWindowBytes = 256 * 1024;
-/** A connection's bytes in flight towards us, which never wait for a slow stream. */
-const windowBytes = 1024 * 1024;
+/**
+ * Bytes in flight towards us, on a stream (the most that a paused one holds) and on the connection. Destinations are far away:
+ * a stream carries its window once per round trip.
+ */
+const windows = {
+  server: { streamWindowBytes: 256 * 1024, windowBytes: 1024 * 1024 },
+  client: { streamWindowBytes: 1024 * 1024, windowBytes: 4 * 1024 * 1024 },
+} as const;
+/** What paused streams of a connection hold in all, before the others have to wait for them. */
+const maxHeldBytes = 16 * 1024 * 1024;
 
 /**
  * PING, SETTINGS and empty DATA frames of the other side within a period; gRPC measures its bandwidth with a PING per round
@@ -71,8 +77,8 @@ export class Http2Link implements ConnectionListener, DueWriter {
     this.#since = clock();
     const { maxHeadBytes, maxFields } = limits;
     // Four pseudo-header fields come on top.
-    const bounds = { maxStreams, streamWindowBytes, windowBytes, maxHeadBytes, maxFields: maxFields + 4 };
-    this.connection = new Http2Connection({ role, ...bounds }, this);
+    const bounds = { maxStreams, maxHeldBytes, maxHeadBytes, maxFields: maxFields + 4 };
+    this.connection = new Http2Connection({ role, ...windows[role], ...bounds }, this);
     this.onOutput();
     socket.on("data", (bytes: Buffer) => {
       passedThrough(bytes.length);

@@ -1,25 +1,22 @@
 // An upstream connection that speaks HTTP/2: many requests at a time, each an UpstreamStream of its own.
 
-import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from "node:http2";
 import type { TLSSocket } from "node:tls";
 import { type Authority, formatAuthority } from "../core/authority/authority.ts";
 import { KeyswapError } from "../core/errors.ts";
+import { errorCode } from "../core/http2/frame.ts";
+import type { Http2Stream, StreamListener } from "../core/http2/stream.ts";
 import type { Field, RequestHead } from "../core/message.ts";
 import type { Clock } from "../core/ports.ts";
 import type { BodyLength } from "../core/wire/framing.ts";
-import { type HeaderList, readHttp2Response, readHttp2Trailers, writeHttp2Request } from "../core/wire/http2-head.ts";
-import type { MessageLimits } from "../core/wire/message-reader.ts";
-import { passedThrough } from "./dead-buffers.ts";
 import {
-  endCame,
-  maxStreams,
-  SessionBounds,
-  sessionLimits,
-  sessionSettings,
-  sessionWindowBytes,
-  watchEnd,
-} from "./http2-session.ts";
-import { type HeadOptions, Http2Writer } from "./http2-writer.ts";
+  type HeaderList,
+  readHttp2Response,
+  readHttp2Trailers,
+  writeHttp2Request,
+  writeHttp2Trailers,
+} from "../core/wire/http2-head.ts";
+import type { MessageLimits } from "../core/wire/message-reader.ts";
+import { Http2Link, type Http2LinkOwner, maxStreams } from "./http2-link.ts";
 import type { StreamReset, UpstreamListener, UpstreamStream } from "./upstream.ts";
 
 /** What a connection tells its pool. */
@@ -31,13 +28,14 @@ export interface Http2UpstreamOwner {
   onHttp1Required(): void;
 }
 
-export class Http2Upstream {
+export class Http2Upstream implements Http2LinkOwner {
   /** When its last request ended; Infinity while any runs. For the pool. */
   freeSince: number;
   readonly authority: Authority;
   readonly clock: Clock;
   readonly #owner: Http2UpstreamOwner;
-  readonly #session: ClientHttp2Session;
+  readonly #socket: TLSSocket;
+  readonly #link: Http2Link;
   /** Requests that are under way or promised a place. */
   #open = 0;
   #maxOpen = maxStreams;
@@ -48,33 +46,24 @@ export class Http2Upstream {
     this.authority = authority;
     this.clock = clock;
     this.#owner = owner;
+    this.#socket = socket;
     this.freeSince = clock();
-    const session = connect(`https://${formatAuthority(authority)}`, {
-      ...sessionLimits(limits),
-      settings: sessionSettings(limits),
-      createConnection: () => socket,
-    });
-    this.#session = session;
-    session.on("error", () => this.#stopLending());
-    session.on("goaway", () => this.#stopLending());
-    session.on("close", () => {
+    socket.on("error", () => socket.destroy());
+    // Who can say nothing any more cannot answer: HTTP/2 has no half-closed connections.
+    socket.on("end", () => socket.destroy());
+    this.#link = new Http2Link("client", socket, this, limits, clock);
+    socket.on("close", () => {
       this.#stopLending();
       owner.onGone(this);
     });
-    session.once("connect", () => session.destroyed || session.setLocalWindowSize(sessionWindowBytes));
-    session.on("remoteSettings", (settings) => {
-      this.#maxOpen = Math.min(maxStreams, settings.maxConcurrentStreams ?? maxStreams);
-    });
-    new SessionBounds(session, clock);
   }
 
   /** A place for one request; undefined where all are taken. */
   lend(): UpstreamStream | undefined {
-    if (this.#closing || this.#open >= this.#maxOpen || this.#session.closed || this.#session.destroyed)
-      return undefined;
+    if (this.#closing || this.#open >= this.#maxOpen || this.#socket.destroyed) return undefined;
     this.#open += 1;
     this.freeSince = Number.POSITIVE_INFINITY;
-    return new Http2UpstreamStream(this, this.#session);
+    return new Http2UpstreamStream(this, this.#link.connection.open());
   }
 
   /** Whether any request was answered on this connection. */
@@ -89,6 +78,11 @@ export class Http2Upstream {
     if (this.#open === 0) this.freeSince = this.clock();
   }
 
+  /** The stream of a request is gone. */
+  onStreamClosed(): void {
+    this.#link.onStreamOver();
+  }
+
   requireHttp1(): void {
     this.#owner.onHttp1Required();
     this.close();
@@ -97,12 +91,26 @@ export class Http2Upstream {
   /** Ends once nothing runs on it any more. */
   close(): void {
     this.#stopLending();
-    this.#session.close();
+    this.#link.close();
   }
 
   destroy(): void {
     this.#stopLending();
-    this.#session.destroy();
+    this.#socket.destroy();
+  }
+
+  // ---- Http2LinkOwner
+
+  onRequest(): void {
+    // Destinations ask for nothing.
+  }
+
+  onMaxStreams(streams: number): void {
+    this.#maxOpen = Math.min(maxStreams, streams);
+  }
+
+  onClosing(): void {
+    this.#stopLending();
   }
 
   #stopLending(): void {
@@ -112,29 +120,24 @@ export class Http2Upstream {
   }
 }
 
-class Http2UpstreamStream implements UpstreamStream {
+class Http2UpstreamStream implements UpstreamStream, StreamListener {
   readonly #connection: Http2Upstream;
-  readonly #session: ClientHttp2Session;
-  readonly #writer: Http2Writer;
+  readonly #stream: Http2Stream;
   readonly #reused: boolean;
   #listener: UpstreamListener | undefined;
-  #stream: ClientHttp2Stream | undefined;
-  #list: string[] = [];
   #method = "";
   #placeTaken = true;
   #answerBegun = false;
   #answerEnded = false;
-  #trailers: readonly Field[] = [];
 
-  constructor(connection: Http2Upstream, session: ClientHttp2Session) {
+  constructor(connection: Http2Upstream, stream: Http2Stream) {
     this.#connection = connection;
-    this.#session = session;
+    this.#stream = stream;
     this.#reused = connection.used;
-    this.#writer = new Http2Writer(
-      (options) => this.#request(options),
-      () => this.#listener?.onUpstreamDrain(),
-    );
+    stream.listener = this;
   }
+
+  // ---- UpstreamStream
 
   begin(listener: UpstreamListener): void {
     this.#listener = listener;
@@ -143,118 +146,107 @@ class Http2UpstreamStream implements UpstreamStream {
   sendHead(head: RequestHead, target: string, length: BodyLength): void {
     const { authority } = this.#connection;
     this.#method = head.method;
-    this.#list = writeHttp2Request(head, target, length, authority.scheme, formatAuthority(authority));
-    this.#writer.head();
+    this.#stream.sendHead(writeHttp2Request(head, target, length, authority.scheme, formatAuthority(authority)));
     // No body and no trailers: the head ends the request, whenever the exchange says so.
-    if (length === 0) this.#writer.end([]);
+    if (length === 0) this.#stream.sendEnd();
   }
 
   sendData(content: Buffer): void {
-    this.#writer.data(content);
+    this.#stream.sendData(content);
   }
 
   sendEnd(trailers: readonly Field[]): void {
-    this.#writer.end(trailers);
+    this.#stream.sendTrailers(writeHttp2Trailers(trailers));
   }
 
   flush(): boolean {
-    return this.#writer.flush();
+    this.#stream.flush();
+    return this.#stream.hasRoom;
   }
 
   pause(): void {
-    this.#stream?.pause();
+    this.#stream.pause();
   }
 
   resume(): void {
-    if (this.#answerBegun) this.#stream?.resume();
+    this.#stream.resume();
   }
 
   abort(): void {
     this.#listener = undefined;
-    if (this.#stream === undefined) this.#giveBack();
-    else this.#stream.close(constants.NGHTTP2_CANCEL);
+    this.#stream.reset(errorCode.cancel);
   }
 
-  // ---- inside
+  // ---- StreamListener
 
-  #request(options: HeadOptions): ClientHttp2Stream {
-    const stream = this.#session.request(this.#list, options);
-    this.#stream = stream;
-    this.#list = [];
-    watchEnd(stream);
-    stream.on("error", () => {});
-    stream.on("close", () => this.#onClose(stream));
-    stream.on("headers", (_headers, _flags, list) => this.#onInterim(list));
-    stream.on("response", (_headers, flags, list) => this.#onResponse(stream, list, flags));
-    stream.on("trailers", (_headers, _flags, list) => this.#onTrailers(list));
-    return stream;
-  }
-
-  #onInterim(list: HeaderList): void {
-    const read = readHttp2Response(list, false, this.#method);
-    if (read.kind === "malformed") this.#fault(read.detail);
-    else this.#listener?.onInterim(read.head);
-  }
-
-  #onResponse(stream: ClientHttp2Stream, list: HeaderList, flags: number): void {
-    const ends = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
+  onHead(list: HeaderList | "too-large", ends: boolean): void {
+    if (list === "too-large") {
+      this.#fault("head beyond the bound");
+      return;
+    }
     const read = readHttp2Response(list, ends, this.#method);
-    if (read.kind === "malformed" || read.head.status < 200) {
-      this.#fault(read.kind === "malformed" ? read.detail : "interim answer that ends");
+    if (read.kind === "malformed") {
+      this.#fault(read.detail);
+      return;
+    }
+    if (read.head.status < 200) {
+      this.#listener?.onInterim(read.head);
       return;
     }
     this.#answerBegun = true;
+    if (typeof read.length === "number" && !ends) this.#stream.expect(read.length);
     this.#listener?.onAnswerHead(read.head, read.length);
-    if (ends) {
-      this.#onEnd(stream);
+    if (ends) this.onEnd(NO_TRAILERS);
+    else this.#listener?.onAnswerFlush();
+  }
+
+  onData(content: Buffer): void {
+    const listener = this.#listener;
+    listener?.onAnswerData(content);
+    listener?.onAnswerFlush();
+  }
+
+  onEnd(list: HeaderList): void {
+    const trailers = readHttp2Trailers(list);
+    if (trailers.kind === "malformed") {
+      this.#fault(trailers.detail);
       return;
     }
-    stream.on("end", () => this.#onEnd(stream));
-    stream.on("data", (content: Buffer) => {
-      passedThrough(content.length);
-      const listener = this.#listener;
-      listener?.onAnswerData(content);
-      listener?.onAnswerFlush();
-    });
-    this.#listener?.onAnswerFlush();
-  }
-
-  #onTrailers(list: HeaderList): void {
-    const read = readHttp2Trailers(list);
-    if (read.kind === "malformed") this.#fault(read.detail);
-    else this.#trailers = read.fields;
-  }
-
-  #onEnd(stream: ClientHttp2Stream): void {
-    // A reset ends the stream too: what came is not whole.
-    if (this.#answerEnded || !endCame(stream)) return;
     this.#answerEnded = true;
     const listener = this.#listener;
-    const goesOn = !this.#writer.ended;
+    const goesOn = !this.#stream.ends;
     if (!goesOn) {
       this.#listener = undefined;
       this.#giveBack();
     }
-    listener?.onAnswerEnd(this.#trailers, goesOn);
+    listener?.onAnswerEnd(trailers.fields, goesOn);
     listener?.onAnswerFlush();
   }
 
-  #onClose(stream: ClientHttp2Stream): void {
+  onDrain(): void {
+    this.#listener?.onUpstreamDrain();
+  }
+
+  onClose(stream: Http2Stream): void {
     this.#giveBack();
     const listener = this.#listener;
     this.#listener = undefined;
-    if (listener === undefined) return;
-    if (this.#answerEnded) listener.onUpstreamClosed();
-    else this.#lose(listener, stream.rstCode);
+    if (listener !== undefined) {
+      if (this.#answerEnded) listener.onUpstreamClosed();
+      else this.#lose(listener, stream);
+    }
+    this.#connection.onStreamClosed();
   }
 
-  #lose(listener: UpstreamListener, rstCode: number): void {
+  // ---- inside
+
+  #lose(listener: UpstreamListener, { closedBy, resetCode }: Http2Stream): void {
     // Without a code the connection broke; an answer that was cut off by "no error" is one all the same.
-    const isReset = !this.#session.destroyed;
-    const code = rstCode === constants.NGHTTP2_NO_ERROR ? constants.NGHTTP2_INTERNAL_ERROR : rstCode;
-    const needsHttp1 = code === constants.NGHTTP2_HTTP_1_1_REQUIRED;
+    const isReset = closedBy !== "connection";
+    const code = resetCode === errorCode.noError ? errorCode.internalError : resetCode;
+    const needsHttp1 = isReset && code === errorCode.http11Required;
     if (needsHttp1) this.#connection.requireHttp1();
-    const unprocessed = needsHttp1 || code === constants.NGHTTP2_REFUSED_STREAM;
+    const unprocessed = needsHttp1 || this.#stream.unprocessed;
     const detail = isReset ? `stream reset ${code}` : undefined;
     const stale = !this.#answerBegun && (unprocessed || (this.#reused && !isReset));
     const reset: StreamReset | undefined = isReset ? { code, unprocessed } : undefined;
@@ -264,7 +256,7 @@ class Http2UpstreamStream implements UpstreamStream {
   #fault(detail: string): void {
     const listener = this.#listener;
     this.#listener = undefined;
-    this.#stream?.close(constants.NGHTTP2_PROTOCOL_ERROR);
+    this.#stream.reset(errorCode.protocolError);
     listener?.onUpstreamLost(new KeyswapError("upstream-malformed", detail), false);
   }
 
@@ -274,3 +266,5 @@ class Http2UpstreamStream implements UpstreamStream {
     this.#connection.giveBack(this.#answerEnded);
   }
 }
+
+const NO_TRAILERS: HeaderList = [];

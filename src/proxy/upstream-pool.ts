@@ -1,9 +1,8 @@
 // Upstream connections, kept alive per sandbox and authority: no sandbox ever uses a connection that another one opened.
 //
 // A client's protocol is the one that is wanted upstream: what HTTP/2 can say (both ways at once, trailers, resets) gets
-// through as it is, and HTTP/1.1 stays what it was. Where a destination does not speak it, the other one serves. A
-// request of HTTP/2 that HTTP/1.1 can say as well takes either: HTTP/1.1 first, as it costs a third less CPU, on as many
-// connections as bother no destination; beyond that HTTP/2, which needs no connection for each request.
+// through as it is, on one connection, and HTTP/1.1 stays what it was. Where a destination does not speak it, the other one
+// serves.
 
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
@@ -29,11 +28,6 @@ export interface UpstreamPoolOptions {
 }
 
 type Protocol = "http/1.1" | "h2";
-/** What a request can be sent as. */
-export type Wanted = Protocol | "either";
-
-/** Connections of HTTP/1.1 to one destination that requests which take either protocol may open. */
-const maxOwnForEither = 16;
 
 /** What one sandbox has open, to whatever authorities: a walk through names or ports must not use up all descriptors. */
 class Tenant {
@@ -68,8 +62,6 @@ class Origin implements Http1UpstreamOwner, Http2UpstreamOwner {
   waiting = 0;
   /** What it speaks, where that is not what it was asked for. */
   only: Protocol | undefined;
-  /** It agreed to HTTP/1.1 before. */
-  speaksHttp1 = false;
   readonly #pool: UpstreamPool;
 
   constructor(pool: UpstreamPool, key: string, tenant: Tenant) {
@@ -80,12 +72,8 @@ class Origin implements Http1UpstreamOwner, Http2UpstreamOwner {
   }
 
   /** What a request goes out as now. */
-  choose(wanted: Wanted): Protocol {
-    if (this.only !== undefined) return this.only;
-    if (wanted !== "either") return wanted;
-    if (this.idle.length > 0) return "http/1.1";
-    // Connections of both protocols count: whoever has a shared one is not in need of many.
-    return this.all.size + this.waiting < maxOwnForEither ? "http/1.1" : "h2";
+  choose(wanted: Protocol): Protocol {
+    return this.only ?? wanted;
   }
 
   /** A place on a connection of HTTP/2. */
@@ -154,7 +142,7 @@ export class UpstreamPool implements Timed {
   }
 
   /** A free connection, or a free place on one, if there is any. */
-  take(route: Route, wanted: Wanted): UpstreamStream | undefined {
+  take(route: Route, wanted: Protocol): UpstreamStream | undefined {
     const origin = this.#origins.get(route.poolKey);
     if (origin === undefined) return undefined;
     const free = origin.choose(wanted) === "http/1.1" ? origin.idle.pop() : origin.lend();
@@ -163,7 +151,7 @@ export class UpstreamPool implements Timed {
   }
 
   /** A new connection. Rejects with a KeyswapError. */
-  async connect(route: Route, wanted: Wanted, signal: AbortSignal): Promise<UpstreamStream> {
+  async connect(route: Route, wanted: Protocol, signal: AbortSignal): Promise<UpstreamStream> {
     let origin = this.#origins.get(route.poolKey);
     if (origin === undefined) {
       origin = new Origin(this, route.poolKey, this.#tenantOf(route.sandboxId));
@@ -175,7 +163,6 @@ export class UpstreamPool implements Timed {
     try {
       if (route.authority.scheme === "http") return await this.#connectPlain(origin, route, signal);
       if (protocol === "h2") return await this.#connectShared(origin, route, signal);
-      if (wanted === "either") return await this.#connectEither(origin, route, signal);
       return await this.#connectOwn(origin, route, signal);
     } finally {
       origin.waiting -= 1;
@@ -299,42 +286,6 @@ export class UpstreamPool implements Timed {
       origin.only = "h2";
       return this.#connectShared(origin, route, signal);
     }
-  }
-
-  /** One of HTTP/1.1 if the destination agrees to it, which one dial finds out for all who wait. */
-  async #connectEither(origin: Origin, route: Route, signal: AbortSignal): Promise<UpstreamStream> {
-    let freed: Http1Upstream | undefined;
-    while (origin.only === undefined && !origin.speaksHttp1) {
-      if (origin.dialling !== undefined) {
-        const failure = await origin.dialling;
-        if (failure !== undefined) throw failure;
-        signal.throwIfAborted();
-        freed = origin.idle.pop();
-        continue;
-      }
-      const own = await this.#dialForAll(origin, signal, () => this.#dialHttp1(origin, route, signal));
-      if (own !== undefined) return own;
-    }
-    if (origin.only === "h2") return this.#connectShared(origin, route, signal);
-    // Others that are kept may be as stale as the one that this request may just have been given.
-    return freed ?? this.#connectOwn(origin, route, signal);
-  }
-
-  /** Undefined where the destination did not agree to HTTP/1.1: HTTP/2 is to be asked for then. */
-  async #dialHttp1(origin: Origin, route: Route, signal: AbortSignal): Promise<UpstreamStream | undefined> {
-    try {
-      const socket = await this.#dialTls(origin, route, ["http/1.1"], signal);
-      if (socket.alpnProtocol === "http/1.1") {
-        origin.speaksHttp1 = true;
-        return add(origin, new Http1Upstream(socket, origin, this.#options.message));
-      }
-      // It may speak HTTP/2 alone and not mind what is offered.
-      socket.destroy();
-    } catch (error) {
-      if (!isAlpnRefusal(error)) throw error;
-    }
-    origin.only = "h2";
-    return undefined;
   }
 
   /** A place on a connection of HTTP/2: one dial at a time, for it serves all who wait. */

@@ -7,7 +7,13 @@ import type { Http2Stream, StreamListener } from "../../src/core/http2/stream.ts
 import { encodeFields, encodeFrame, type Frame, flag, frameType } from "./http2-frames.ts";
 
 export const limits = { maxHeadBytes: 64 * 1024, maxFields: 204 };
-export const bounds = { ...limits, maxStreams: 100, streamWindowBytes: 256 * 1024, windowBytes: 1024 * 1024 };
+export const bounds = {
+  ...limits,
+  maxStreams: 100,
+  streamWindowBytes: 256 * 1024,
+  windowBytes: 1024 * 1024,
+  maxHeldBytes: 16 * 1024 * 1024,
+};
 
 /** What a stream's listener heard, as lines: content is joined. */
 export class Heard implements StreamListener {

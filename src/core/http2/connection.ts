@@ -30,6 +30,8 @@ export interface ConnectionOptions extends HeadLimits, OwnSettings {
   readonly role: "server" | "client";
   /** Bytes that the other side may send ahead on all streams; at least the 65,535 that everybody has. */
   readonly windowBytes: number;
+  /** Content that may be held for slow streams, in all, before the connection waits for them. */
+  readonly maxHeldBytes: number;
 }
 
 export interface ConnectionListener {
@@ -73,6 +75,7 @@ export class Http2Connection {
   #head: HeadPieces | undefined;
   /** Content that the other side may not send again yet. */
   #receivedBytes = 0;
+  #heldBytes = 0;
   #peerWindowBytes = defaultWindowBytes;
 
   constructor(options: ConnectionOptions, listener: ConnectionListener) {
@@ -142,6 +145,11 @@ export class Http2Connection {
     stream.receiveWindow += stream.heardBytes;
     this.#control(frameType.windowUpdate, 0, stream.id, [stream.heardBytes]);
     stream.heardBytes = 0;
+  }
+
+  onHeld(bytes: number): void {
+    this.#heldBytes += bytes;
+    if (bytes < 0) this.#giveBack();
   }
 
   onReset(stream: Http2Stream, code: number): void {
@@ -345,7 +353,12 @@ export class Http2Connection {
       this.fail(errorCode.protocolError, "DATA");
       return;
     }
-    this.#giveBack(size);
+    this.#receivedBytes += size;
+    if (this.#receivedBytes > this.#options.windowBytes) {
+      this.fail(errorCode.flowControlError, "more than the window");
+      return;
+    }
+    this.#giveBack();
     let start = from;
     let end = to;
     if (flags & flag.padded) {
@@ -390,12 +403,13 @@ export class Http2Connection {
     if (stream.endSent && !stream.isClosed) this.#close(stream, "both");
   }
 
-  /** The connection's window is given back as content comes, heard or not: a slow stream stops no other one. */
-  #giveBack(size: number): void {
-    this.#receivedBytes += size;
-    if (this.#receivedBytes < this.#options.windowBytes / 2) return;
-    this.#control(frameType.windowUpdate, 0, 0, [this.#receivedBytes]);
+  /** The connection's window is given back as content comes, heard or not: one slow stream stops no other one. */
+  #giveBack(): void {
+    const { windowBytes, maxHeldBytes } = this.#options;
+    if (this.#receivedBytes < windowBytes / 2 || this.#heldBytes > maxHeldBytes) return;
+    const given = this.#receivedBytes;
     this.#receivedBytes = 0;
+    this.#control(frameType.windowUpdate, 0, 0, [given]);
   }
 
   /** Something for a stream that is not open. */

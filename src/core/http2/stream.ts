@@ -23,6 +23,8 @@ export interface StreamOwner {
   onReady(stream: Http2Stream): void;
   /** So many bytes of its content were heard. */
   onHeard(stream: Http2Stream, bytes: number): void;
+  /** So many bytes more, or less, are held because their listener is not ready for them. */
+  onHeld(bytes: number): void;
   onReset(stream: Http2Stream, code: number): void;
 }
 
@@ -48,6 +50,7 @@ export class Http2Stream {
   readonly #owner: StreamOwner;
   #paused = false;
   #held: Buffer[] = [];
+  #heldBytes = 0;
   /** The last one held, where more can be copied behind it: how much of its memory is used. */
   #blockUsed = 0;
   #heldEnd: HeaderList | undefined;
@@ -106,6 +109,12 @@ export class Http2Stream {
     if (this.resetBehind === undefined) this.ends = true;
   }
 
+  /** The end, behind these fields if there are any. */
+  sendTrailers(list: HeaderList): void {
+    if (list.length > 0) this.sendHead(list);
+    this.sendEnd();
+  }
+
   /** Has what was said sent. */
   flush(): void {
     if (!this.isClosed && !this.endSent && (this.output.length > 0 || this.ends)) this.#owner.onReady(this);
@@ -136,7 +145,11 @@ export class Http2Stream {
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
-    while (this.#held.length > 0 && !this.#paused) this.#hear(this.#held.shift()!);
+    while (this.#held.length > 0 && !this.#paused) {
+      const content = this.#held.shift()!;
+      this.#countHeld(-content.length);
+      this.#hear(content);
+    }
     if (this.#paused || this.#heldEnd === undefined) return;
     const trailers = this.#heldEnd;
     this.#heldEnd = undefined;
@@ -182,6 +195,7 @@ export class Http2Stream {
     const { listener } = this;
     this.listener = undefined;
     this.#held.length = 0;
+    if (this.#heldBytes > 0) this.#countHeld(-this.#heldBytes);
     listener?.onClose(this);
   }
 
@@ -190,8 +204,14 @@ export class Http2Stream {
     this.#owner.onHeard(this, content.length);
   }
 
+  #countHeld(bytes: number): void {
+    this.#heldBytes += bytes;
+    this.#owner.onHeld(bytes);
+  }
+
   #hold(content: Buffer): void {
     const held = this.#held;
+    this.#countHeld(content.length);
     if (content.length >= shortBytes) {
       this.#blockUsed = 0;
       held.push(content);

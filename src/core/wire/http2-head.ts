@@ -70,18 +70,6 @@ export function readHttp2Request(list: HeaderList, ends: boolean): Http2Request 
   };
 }
 
-/**
- * Whether HTTP/1.1 can say this request and its answer just as well: nothing flows both ways at once, no trailers are
- * waited for, and it can be repeated where a kept connection turns out to be closed.
- */
-export function fitsHttp1(head: RequestHead, length: BodyLength): boolean {
-  if (length !== 0 || (head.method !== "GET" && head.method !== "HEAD" && head.method !== "OPTIONS")) return false;
-  for (const { key, value } of head.fields) {
-    if (key === "te" || (key === "content-type" && value.startsWith("application/grpc"))) return false;
-  }
-  return true;
-}
-
 /** Reads an answer's head, given the method it answers. An answer without a body has a length of 0. */
 export function readHttp2Response(list: HeaderList, ends: boolean, method: string): Http2Response {
   if (list[0] !== ":status" || !STATUS.test(list[1] ?? "")) return malformed(":status");
@@ -136,19 +124,6 @@ export function writeHttp2Trailers(fields: readonly Field[]): string[] {
   const list: string[] = [];
   for (const { key, value } of fields) if (!isForbiddenTrailer(key)) list.push(key, value);
   return list;
-}
-
-/** Trailers, or the fields of an interim answer, for the wire: a field that stands twice has a list of values. */
-export function writeHttp2Fields(fields: readonly Field[]): Record<string, string | string[]> {
-  const made: Record<string, string | string[]> = Object.create(null);
-  for (const { key, value } of fields) {
-    if (isForbiddenTrailer(key)) continue;
-    const known = made[key];
-    if (known === undefined) made[key] = value;
-    else if (typeof known === "string") made[key] = [known, value];
-    else known.push(value);
-  }
-  return made;
 }
 
 const COLON = 0x3a;

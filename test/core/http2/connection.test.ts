@@ -221,6 +221,30 @@ describe("flow control", () => {
     expect(heard?.body.length).toBe(40_000);
   });
 
+  it("where too much is held in all the connection waits, until it was heard or dropped", () => {
+    const end = server({ streamWindowBytes: 80_000, windowBytes: 80_000, maxHeldBytes: 60_000 });
+    for (const id of [1, 3, 5]) end.request(id, post, 0);
+    for (const { stream } of end.requests) stream.pause();
+    const send = (id: number): void => {
+      for (let at = 0; at < 4; at++) end.frame(frameType.data, 0, id, Buffer.alloc(10_000));
+    };
+    send(1);
+    expect(end.pullLines()).toEqual(["windowUpdate 0 40000"]);
+    send(3);
+    send(5);
+    expect(end.pullLines()).toEqual([]);
+    end.requests[0]?.stream.reset(errorCode.cancel);
+    expect(end.pullLines()).toEqual(["rstStream 1 8"]);
+    end.requests[1]?.stream.resume();
+    expect(end.pullLines()).toEqual(["windowUpdate 0 80000", "windowUpdate 3 40000"]);
+    // As long as nothing is given back the window has an end.
+    const other = server({ streamWindowBytes: 200_000, windowBytes: 80_000, maxHeldBytes: 0 });
+    other.request(1, post, 0);
+    other.requests[0]?.stream.pause();
+    for (let at = 0; at < 9; at++) other.frame(frameType.data, 0, 1, Buffer.alloc(10_000));
+    expect(other.lines.at(-1)).toMatch(/^failed 3 /);
+  });
+
   it("more than a stream's window resets it", () => {
     const small = server({ streamWindowBytes: 5_000, windowBytes: 80_000 });
     small.request(1, post, 0);

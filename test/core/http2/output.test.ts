@@ -19,7 +19,7 @@ function make() {
   const open = (id: number): Http2Stream => {
     const none = (): void => {};
     const stream = new Http2Stream(
-      { onReady: (ready) => output.ready(ready), onHeard: none, onReset: none },
+      { onReady: (ready) => output.ready(ready), onHeard: none, onHeld: none, onReset: none },
       1_000,
       1_000,
     );

@@ -4,7 +4,7 @@ import { StreamTable } from "../../../src/core/http2/stream-table.ts";
 
 function make(id = 0): Http2Stream {
   const none = (): void => {};
-  const stream = new Http2Stream({ onReady: none, onHeard: none, onReset: none }, 1, 1);
+  const stream = new Http2Stream({ onReady: none, onHeard: none, onHeld: none, onReset: none }, 1, 1);
   stream.id = id;
   return stream;
 }

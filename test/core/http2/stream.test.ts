@@ -2,27 +2,39 @@ import { describe, expect, it } from "vitest";
 import { Http2Stream, type StreamOwner } from "../../../src/core/http2/stream.ts";
 import { Heard } from "../../support/http2-ends.ts";
 
-function make(): { stream: Http2Stream; heard: Heard; acknowledged: number[]; asked: string[] } {
+function make(): {
+  stream: Http2Stream;
+  heard: Heard;
+  acknowledged: number[];
+  asked: string[];
+  held: { bytes: number };
+} {
   const acknowledged: number[] = [];
   const asked: string[] = [];
+  const held = { bytes: 0 };
   const owner: StreamOwner = {
     onReady: () => asked.push("ready"),
     onHeard: (_stream, bytes) => acknowledged.push(bytes),
+    onHeld: (bytes) => {
+      held.bytes += bytes;
+    },
     onReset: (_stream, code) => asked.push(`reset ${code}`),
   };
   const stream = new Http2Stream(owner, 100, 100);
-  return { stream, heard: new Heard(stream), acknowledged, asked };
+  return { stream, heard: new Heard(stream), acknowledged, asked, held };
 }
 
 describe("content", () => {
   it("is held while paused, and not acknowledged before it was heard", () => {
-    const { stream, heard, acknowledged } = make();
+    const { stream, heard, acknowledged, held } = make();
     stream.pause();
     stream.deliver(Buffer.from("a"));
+    expect(held.bytes).toBe(1);
     stream.deliverEnd(["x", "1"]);
     expect([heard.body.length, heard.lines, acknowledged]).toEqual([0, [], []]);
     stream.resume();
     expect([heard.body.toString(), heard.lines, acknowledged]).toEqual(["a", ["end x,1"], [1]]);
+    expect(held.bytes).toBe(0);
   });
 
   it("in small pieces is held in few", () => {
@@ -58,12 +70,13 @@ describe("content", () => {
 
   it("that came whole is heard after the other side closed; what we gave up is not", () => {
     for (const by of ["both", "peer", "us"] as const) {
-      const { stream, heard } = make();
+      const { stream, heard, held } = make();
       stream.pause();
       stream.deliver(Buffer.from("a"));
       stream.deliverEnd([]);
       stream.close(by);
       stream.resume();
+      expect(held.bytes).toBe(0);
       const closed = by === "both" ? "closed by both" : `closed by ${by} 0`;
       expect(heard.lines).toEqual(by === "us" ? [closed] : ["end ", closed]);
     }
@@ -89,6 +102,17 @@ describe("output", () => {
     expect(stream.takeDrain()).toBe(false);
     stream.waitingBytes = 10;
     expect([stream.takeDrain(), stream.takeDrain()]).toEqual([true, false]);
+  });
+
+  it("trailers are the last head; without any the end is the end", () => {
+    const { stream } = make();
+    stream.sendTrailers(["x", "1"]);
+    expect([stream.output, stream.ends]).toEqual([[["x", "1"]], true]);
+    stream.sendTrailers(["late", "2"]);
+    expect(stream.output).toHaveLength(1);
+    const other = make();
+    other.stream.sendTrailers([]);
+    expect([other.stream.output, other.stream.ends]).toEqual([[], true]);
   });
 
   it("ends with the end, and with the stream", () => {
