@@ -8,6 +8,7 @@ import { askConnect, type WireClient } from "../support/wire-client.ts";
 import { nameCases } from "./name-cases.ts";
 import { neighbourCases } from "./neighbour-cases.ts";
 import { stallCases } from "./stall-cases.ts";
+import { walkCases } from "./walk-cases.ts";
 import { attemptOf, exchange, intercepted } from "./ways.ts";
 import {
   type AttackCase,
@@ -194,6 +195,7 @@ export const cases: readonly AttackCase[] = [
   ...neighbourCases,
   ...nameCases,
   ...stallCases,
+  ...walkCases,
 ];
 
 function cpuTicks(world: World): number {

@@ -76,8 +76,9 @@ async function hold(count: number, open: () => Promise<WireClient>, ask: string 
 }
 
 async function errorsOf(world: World, type: string, error: string, count: number): Promise<void> {
+  const isOf = ({ type: kind, error: code }: Readonly<Record<string, unknown>>) => kind === type && code === error;
   await until(() => {
-    const found = world.audit().filter((event) => event["type"] === type && event["error"] === error);
+    const found = world.audit().filter(isOf);
     same(found.length, count, `${type} events of ${error}`);
   });
 }
