@@ -4,7 +4,7 @@
 // that sleeps wakes it up, at the writer's cost; peers that were just woken are still awake for the next write. Measured
 // with 16 busy connections: 95 µs of CPU a request instead of 170, nginx at 65 in the same run. Where the last turn had one
 // writer there is probably nobody to wait for, and waiting would be a third of the proxy's part in the delay of a lone
-// request or event: that write goes out at once.
+// request or event: then writes go out behind the callback that wrote.
 
 import type { Duplex } from "node:stream";
 import { chunkEnd, chunkOpening } from "../core/wire/writer.ts";
@@ -21,38 +21,30 @@ export interface DueWriter {
 }
 
 let due: DueWriter[] = [];
-/** What comes within so many milliseconds is taken for the same turn. */
-const turnMs = 0.1;
-/** When the last turn that wrote something began to, by `performance.now`. */
-let turnAt = 0;
-/** Writers of that turn. */
+/** Writers of the turn that is under way; 0: none has written yet. */
 let turnWriters = 0;
+let lastTurnWriters = 0;
 
 /** Has a writer called at the end of this turn, once each time it is given. */
 export function writeAtTurnEnd(writer: DueWriter): void {
-  if (due.length === 0) setImmediate(writeDue);
+  if (turnWriters === 0) {
+    setImmediate(endTurn);
+    // Behind the callback that runs now.
+    if (lastTurnWriters <= 1) process.nextTick(writeDue);
+  }
+  turnWriters += 1;
   due.push(writer);
 }
 
-/** The same, but at once where it will probably be the turn's only one. */
-function writeSoon(writer: DueWriter): void {
-  const now = performance.now();
-  const begins = due.length === 0 && now - turnAt > turnMs;
-  turnAt = now;
-  if (!begins) {
-    writeAtTurnEnd(writer);
-    return;
-  }
-  const isLone = turnWriters <= 1;
-  turnWriters = isLone ? 1 : 0;
-  if (isLone) writer.flushNow();
-  else writeAtTurnEnd(writer);
+function endTurn(): void {
+  lastTurnWriters = turnWriters;
+  turnWriters = 0;
+  writeDue();
 }
 
 function writeDue(): void {
   const writers = due;
   due = [];
-  turnWriters += writers.length;
   for (const writer of writers) writer.flushNow();
 }
 
@@ -97,13 +89,13 @@ export class BatchWriter implements DueWriter {
   }
 
   /**
-   * Has what was gathered written at the end of this turn at the latest. False: the receiver is slower than the sender; wait
-   * for the socket's `drain`. (A write that turns out to be too much shows at the next flush: one turn's bytes more are held.)
+   * Has what was gathered written at the end of this turn. False: the receiver is slower than the sender; wait for the
+   * socket's `drain`. (A write that turns out to be too much shows at the next flush: one turn's bytes more are held.)
    */
   flush(): boolean {
     if (this.#parts.length > 0 && !this.#isDue) {
       this.#isDue = true;
-      writeSoon(this);
+      writeAtTurnEnd(this);
     }
     return !this.#socket.writableNeedDrain;
   }
