@@ -9,6 +9,7 @@ import { FakeApi } from "../secrets/fake-api.ts";
 import { askConnect } from "../support/wire-client.ts";
 import { clockCases } from "./clock-cases.ts";
 import { diskCases } from "./disk-cases.ts";
+import { http2FaultCases } from "./http2-fault-cases.ts";
 import { sinkCases } from "./sink-cases.ts";
 import { exchange, intercepted, reach } from "./ways.ts";
 import {
@@ -155,6 +156,7 @@ export const cases: readonly AttackCase[] = [
     name: `a Secret API that ${what}: strangers get 503 in time, ${fault.known === 200 ? "known sandboxes go on" : "nobody goes on"}`,
     run: (world: World) => onFakeApi(world, fault),
   })),
+  ...http2FaultCases,
   ...diskCases,
   ...sinkCases,
   ...clockCases,
