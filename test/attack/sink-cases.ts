@@ -78,6 +78,20 @@ export const sinkCases: readonly AttackCase[] = [
     },
   },
   {
+    name: "an audit pipe that nobody reads, under worker processes: traffic goes on, SIGTERM ends them all",
+    run: async () => {
+      using pipe = new BlockedPipe();
+      await inOwnWorld(
+        async (world) => {
+          await overfill(world, "workers");
+          await assertEnds(world);
+          for (const line of pipe.drain().split("\n").slice(0, -1)) JSON.parse(line);
+        },
+        { KEYSWAP_AUDIT: pipe.path, KEYSWAP_WORKERS: "2" },
+      );
+    },
+  },
+  {
     name: "an audit pipe that is read again: no event is lost, none comes twice",
     run: async () => {
       using pipe = new BlockedPipe();
