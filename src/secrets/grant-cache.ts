@@ -61,6 +61,10 @@ export interface GrantCacheState {
 
 /** Sandboxes that are not known (yet). */
 const maxStrangers = 4096;
+/** What was kept aside of those that are gone: of the bound on all cached answers. */
+const strangersShare = 1 / 4;
+/** An empty answer weighs something too. */
+const entryBytes = 1024;
 /** Of these, how many are looked up at a time. */
 const maxStrangerLookups = 256;
 const absentStreamRetryMs = 60_000;
@@ -75,7 +79,7 @@ export class GrantCache implements GrantSource {
   readonly #clock: Clock;
   readonly #logger: SecretsLogger;
   readonly #entries: LRUCache<string, SandboxEntry>;
-  readonly #strangers = new LRUCache<string, SandboxEntry>({ max: maxStrangers });
+  readonly #strangers: LRUCache<string, SandboxEntry>;
   /** With a fetch under way, wherever else they are or no longer are: a change must reach these too. */
   readonly #loading = new Map<string, SandboxEntry>();
   /** Strangers among these. */
@@ -105,9 +109,12 @@ export class GrantCache implements GrantSource {
       silenceMs,
       random,
     });
-    this.#entries = new LRUCache({
-      max: options.maxSandboxes ?? 20_000,
-      maxSize: options.maxCacheBytes ?? 256 * 1024 * 1024,
+    const { maxSandboxes = 20_000, maxCacheBytes = 256 * 1024 * 1024 } = options;
+    this.#entries = new LRUCache({ max: maxSandboxes, maxSize: maxCacheBytes });
+    this.#strangers = new LRUCache({
+      max: maxStrangers,
+      maxSize: Math.ceil(maxCacheBytes * strangersShare),
+      sizeCalculation: ({ bytes }) => bytes + entryBytes,
     });
     this.#owner = {
       client,
@@ -247,8 +254,8 @@ export class GrantCache implements GrantSource {
     const wasKnown = this.#entries.peek(sandboxId) === entry;
     if (answer.kind === "grants") {
       this.#strangers.delete(sandboxId);
-      // The size may have changed, so it is set anew. An empty answer weighs something too.
-      this.#entries.set(sandboxId, entry, { size: entry.bytes + 1024 });
+      // The size may have changed, so it is set anew.
+      this.#entries.set(sandboxId, entry, { size: entry.bytes + entryBytes });
     } else if (wasKnown) {
       this.#entries.delete(sandboxId);
       this.#strangers.set(sandboxId, entry);

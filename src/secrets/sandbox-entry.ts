@@ -129,8 +129,10 @@ export class SandboxEntry {
       this.#owner.replaced(this, this.#keep(retired.length === 0 ? answer.grants : { ...answer.grants, retired }));
       return;
     }
-    // The last grants are kept aside: should the sandbox come back, what it lost in between is retired.
+    // The last grants are kept aside: should the sandbox come back, what it lost in between is retired. As another object,
+    // so that what was compiled of the first is let go.
     this.#isGone = true;
+    if (previous !== undefined) this.#grants = { ...previous };
     this.#asked = new Set();
     this.#owner.replaced(this, answer);
   }

@@ -4,8 +4,6 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { type Host, parseHost } from "../../src/core/authority/host.ts";
 import { ScrubberCache } from "../../src/core/substitution/scrubber-cache.ts";
 import { NameResolver } from "../../src/proxy/dns.ts";
@@ -13,6 +11,7 @@ import { CertificateAuthority } from "../../src/tls/authority.ts";
 import { LeafCache } from "../../src/tls/leaf-cache.ts";
 import { grant, indexOf } from "../core/substitution/requests.ts";
 import { startDnsServer } from "../support/dns-server.ts";
+import { collectGarbage } from "../support/garbage.ts";
 import { dial } from "../support/wire-client.ts";
 import { assertSubstitutes } from "./ways.ts";
 import { type AttackCase, goodHost, holds, rssMib, same, type World } from "./world.ts";
@@ -26,9 +25,8 @@ const maxLeaves = 1_000;
 const maxLeftMib = 48;
 
 /** Heap and buffers once nothing dead is counted, and what the process has. */
-function memory(): { readonly heldMib: number; readonly residentMib: number } {
-  setFlagsFromString("--expose-gc");
-  runInNewContext("gc")();
+async function memory(): Promise<{ readonly heldMib: number; readonly residentMib: number }> {
+  await collectGarbage();
   const { heapUsed, external, rss } = process.memoryUsage();
   return { heldMib: (heapUsed + external) / 2 ** 20, residentMib: rss / 2 ** 20 };
 }
@@ -56,9 +54,9 @@ async function walkComponents(): Promise<string> {
       }
     };
     await walk(0, count / 2);
-    const before = memory();
+    const before = await memory();
     await walk(count / 2, count);
-    const after = memory();
+    const after = await memory();
     same(leaves.minted, count, "leaves minted");
     holds(leaves.size <= maxLeaves, `${leaves.size} leaves are kept`);
     holds(after.heldMib - before.heldMib < maxLeftMib, `${after.heldMib - before.heldMib} MiB more are held`);

@@ -6,6 +6,7 @@ import { SecretApiClient } from "../../src/secrets/client.ts";
 import { GrantCache, type GrantCacheOptions } from "../../src/secrets/grant-cache.ts";
 import { retiredForMs } from "../../src/secrets/retired-grants.ts";
 import { meanPauseMs } from "../../src/secrets/spread-refresh.ts";
+import { collectGarbage } from "../support/garbage.ts";
 import { FakeApi, gate, problem, type WireGrant, wireGrant } from "./fake-api.ts";
 import { ManualTime } from "./manual-time.ts";
 
@@ -876,6 +877,34 @@ describe("values that a sandbox had lately", () => {
 });
 
 describe("memory", () => {
+  it("keeps nothing that was made of the grants of a sandbox that is gone", async () => {
+    api.put("sb", [wireGrant("A")]);
+    const made = new WeakRef(await grantedLater(cache.get("sb")));
+    api.sandboxes.delete("sb");
+    time.pass(ttlMs);
+    expect((await cache.get("sb")).kind).toBe("unknown-sandbox");
+    await collectGarbage();
+    expect(made.deref()).toBeUndefined();
+  });
+
+  it("of what sandboxes had that are gone is bounded by size", async () => {
+    cache = makeCache({ maxCacheBytes: 32 * 1024 });
+    for (const id of ["a", "b", "c"]) {
+      api.put(id, [wireGrant("A", { value: "v".repeat(4000) })]);
+      await cache.get(id);
+      api.sandboxes.delete(id);
+      time.pass(ttlMs);
+      expect((await cache.get(id)).kind).toBe("unknown-sandbox");
+    }
+    time.pass(ttlMs);
+    const retired: number[] = [];
+    for (const id of ["a", "c"]) {
+      api.put(id, []);
+      retired.push((await grantedLater(cache.get(id))).retired.length);
+    }
+    expect(retired).toEqual([0, 1]);
+  });
+
   it("is bounded by number and by size; what fell out is fetched again", async () => {
     cache = makeCache({ maxSandboxes: 2 });
     for (const id of ["a", "b", "c"]) {

@@ -1,18 +1,8 @@
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
 import type { Grant } from "../../../src/core/grants.ts";
 import { ScrubberCache } from "../../../src/core/substitution/scrubber-cache.ts";
+import { collectGarbage } from "../../support/garbage.ts";
 import { grant, indexOf, scopeFor } from "./requests.ts";
-
-/** Collects garbage now. */
-async function collect(): Promise<void> {
-  setFlagsFromString("--expose-gc");
-  const gc: () => void = runInNewContext("gc");
-  // What a WeakRef showed lives on until the job ends.
-  await new Promise((resolve) => setImmediate(resolve));
-  gc();
-}
 
 describe("the scrubber of a list of grants", () => {
   const [a, b] = [grant("A", "value-of-a"), grant("B", "value-of-b")];
@@ -62,7 +52,7 @@ describe("the scrubber of a list of grants", () => {
       view = scopeFor(grants, { retired }).view;
       made.push(new WeakRef(cache.forView(view)));
     }
-    await collect();
+    await collectGarbage();
     // Held all the while: the last version, and what it has retired.
     expect(view.scrubbed).toHaveLength(65);
     expect(made.filter((scrubber) => scrubber.deref() !== undefined).length).toBeLessThan(3);
