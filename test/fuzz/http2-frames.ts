@@ -1,4 +1,4 @@
-// HTTP/2 frames of hostile clients: whatever the bytes and however they are cut, the connection says the same, never
+// HTTP/2 frames of hostile clients and destinations: whatever the bytes and however they are cut, the connection says the same, never
 // throws, stays within its bounds, and a connection that failed says nothing more.
 
 import fc from "fast-check";
@@ -9,6 +9,7 @@ import { type Cuts, cuts, offsetsOf } from "./cuts.ts";
 import { damage, damaged } from "./damage.ts";
 import type { FuzzTarget } from "./target.ts";
 
+const ok: readonly (readonly [string, string])[] = [[":status", "200"]];
 const ids = fc.constantFrom(0, 1, 1, 3, 5, 7, 2, 0x7fff_ffff);
 const flags = fc.constantFrom(
   0,
@@ -22,7 +23,13 @@ const flags = fc.constantFrom(
 );
 const bytes = fc.oneof(
   fc.uint8Array({ maxLength: 40 }).map((made) => Buffer.from(made)),
-  fc.constantFrom(encodeFields(get), encodeFields(post), Buffer.from([0x82, 0x87, 0x84, 0xbe, 0x3f, 0xe1, 0x1f])),
+  fc.constantFrom(
+    encodeFields(get),
+    encodeFields(post),
+    encodeFields([[":status", "200"]]),
+    encodeFields([[":status", "103"]]),
+    Buffer.from([0x82, 0x87, 0x84, 0xbe, 0x3f, 0xe1, 0x1f]),
+  ),
   fc.constantFrom(0, 1, 1_000, 0x7fff_ffff).map((value) => {
     const word = Buffer.alloc(4);
     word.writeUInt32BE(value);
@@ -39,7 +46,7 @@ const frames = fc.oneof(
   },
   {
     arbitrary: fc
-      .tuple(fc.constantFrom(1, 3, 5, 7, 9), fc.constantFrom(get, post), fc.constantFrom(0, flag.endStream))
+      .tuple(fc.constantFrom(1, 3, 5, 7, 9), fc.constantFrom(get, post, ok), fc.constantFrom(0, flag.endStream))
       .map(([id, fields, ends]) => encodeFrame(frameType.headers, flag.endHeaders | ends, id, encodeFields(fields))),
     weight: 3,
   },
@@ -54,13 +61,20 @@ const frames = fc.oneof(
     .map(([name, value]) => settingsFrame([[name, value]])),
 );
 
-const cases = fc.record({ made: fc.array(frames, { maxLength: 25 }), damage, cuts, answers: fc.boolean() });
+const cases = fc.record({
+  made: fc.array(frames, { maxLength: 25 }),
+  damage,
+  cuts,
+  answers: fc.boolean(),
+  role: fc.constantFrom("server" as const, "client" as const),
+});
 
-/** What a server says of these bytes. */
-function say(wire: Buffer, made: Cuts, answers: boolean): string {
-  const end = new End("server", { maxStreams: 3 });
+/** What one end says of these bytes. */
+function say(wire: Buffer, made: Cuts, answers: boolean, role: "server" | "client"): string {
+  const end = new End(role, { maxStreams: 3 });
+  if (role === "client") for (let at = 0; at < 3; at++) ask(end);
   let from = 0;
-  let sent = 0;
+  let sent = end.pullBytes().length;
   for (const to of [...offsetsOf(made, wire.length), wire.length]) {
     const { failed } = end.connection;
     const { length } = end.requests;
@@ -70,7 +84,7 @@ function say(wire: Buffer, made: Cuts, answers: boolean): string {
     from = to;
   }
   // Output depends on where it was pulled; so it is, once.
-  if (answers) {
+  if (answers && role === "server") {
     for (const { stream } of end.requests) {
       stream.sendHead([":status", "200", "x", "y".repeat(50)]);
       stream.sendData(Buffer.alloc(100));
@@ -83,13 +97,22 @@ function say(wire: Buffer, made: Cuts, answers: boolean): string {
   return JSON.stringify([end.lines, end.controlFrames, heard, sent]);
 }
 
+function ask(end: End): void {
+  const stream = end.connection.open();
+  end.onRequest(stream, [], false);
+  stream.sendHead(get.flat());
+  stream.sendEnd();
+  stream.flush();
+}
+
 export const http2Frames: FuzzTarget = {
   name: "http2-frames",
   open: () => ({
-    property: fc.property(cases, ({ made, damage, cuts, answers }) => {
-      const wire = Buffer.concat([clientPreface, settingsFrame([]), damaged(Buffer.concat(made), damage)]);
-      const whole = say(wire, [], answers);
-      const cut = say(wire, cuts, answers);
+    property: fc.property(cases, ({ made, damage, cuts, answers, role }) => {
+      const preface = role === "server" ? clientPreface : Buffer.alloc(0);
+      const wire = Buffer.concat([preface, settingsFrame([]), damaged(Buffer.concat(made), damage)]);
+      const whole = say(wire, [], answers, role);
+      const cut = say(wire, cuts, answers, role);
       if (whole !== cut) throw new Error(`cut: ${cut}\nwhole: ${whole}`);
     }),
   }),

@@ -1,5 +1,5 @@
 // Heads of HTTP/2 (RFC 9113 section 8) to and from the form that all protocols share. A head on the wire is a list of
-// names and values in turns, as node:http2 gives and takes it. What one receiver could read as another one's framing is
+// names and values in turns. What one receiver could read as another one's framing is
 // refused here, whatever the library checked before: these heads also go out as HTTP/1.1 text.
 
 import { type Field, findField, type RequestHead, type ResponseHead } from "../message.ts";
