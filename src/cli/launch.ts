@@ -22,6 +22,11 @@ const firstSemiSpace = "--min-semi-space-size";
 const exposedCollector = "--expose-gc";
 /** and by one thread: it is so small that waking others costs more than they take over, a third of a POST of 32 KiB. */
 const oneCollectingThread = "--no-parallel-scavenge";
+/**
+ * Percent by which the old generation may grow before all of it is collected. V8 lets 11 MB become 46, most of which is what requests
+ * left behind; it takes as many collections (6 instead of 5 in 25,000 requests) for 40 MB less.
+ */
+const oldGeneration = "--heap-growing-percent=100";
 /** Memory that one thread of OpenSSL's or SQLite's has freed is of use to the others. */
 const mallocArenas = "2";
 
@@ -43,6 +48,7 @@ export function launch(argv: readonly string[]): void {
         `${semiSpace}=${semiSpaceMib}`,
         `${firstSemiSpace}=${semiSpaceMib}`,
         exposedCollector,
+        oldGeneration,
         oneCollectingThread,
         ...process.execArgv,
         currentBundle() ?? process.argv[1] ?? "",
