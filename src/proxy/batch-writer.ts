@@ -4,7 +4,7 @@
 // that sleeps wakes it up, at the writer's cost; peers that were just woken are still awake for the next write. Measured
 // with 16 busy connections: 95 µs of CPU a request instead of 170, nginx at 65 in the same run. Where the last turn had one
 // writer there is probably nobody to wait for, and waiting would be a third of the proxy's part in the delay of a lone
-// request or event: then writes go out behind the callback that wrote.
+// request or event: then writes go out behind the callback that wrote, or at once where that has said all.
 
 import type { Duplex } from "node:stream";
 import { chunkEnd, chunkOpening } from "../core/wire/writer.ts";
@@ -25,15 +25,23 @@ let due: DueWriter[] = [];
 let turnWriters = 0;
 let lastTurnWriters = 0;
 
-/** Has a writer called at the end of this turn, once each time it is given. */
-export function writeAtTurnEnd(writer: DueWriter): void {
-  if (turnWriters === 0) {
-    setImmediate(endTurn);
-    // Behind the callback that runs now.
-    if (lastTurnWriters <= 1) process.nextTick(writeDue);
-  }
+/**
+ * Has a writer called at the end of this turn, once each time it is given. `isAll`: nothing more comes of the callback that
+ * runs now.
+ */
+export function writeAtTurnEnd(writer: DueWriter, isAll = false): void {
   turnWriters += 1;
-  due.push(writer);
+  if (turnWriters > 1 || lastTurnWriters > 1) {
+    if (turnWriters === 1) setImmediate(endTurn);
+    due.push(writer);
+    return;
+  }
+  if (isAll) writer.flushNow();
+  else {
+    due.push(writer);
+    process.nextTick(writeDue);
+  }
+  setImmediate(endTurn);
 }
 
 function endTurn(): void {
@@ -89,13 +97,14 @@ export class BatchWriter implements DueWriter {
   }
 
   /**
-   * Has what was gathered written at the end of this turn. False: the receiver is slower than the sender; wait for the
-   * socket's `drain`. (A write that turns out to be too much shows at the next flush: one turn's bytes more are held.)
+   * Has what was gathered written at the end of this turn. `isAll`: nothing more comes of the callback that runs now. False:
+   * the receiver is slower than the sender; wait for the socket's `drain`. (A write that turns out to be too much shows at
+   * the next flush: one turn's bytes more are held.)
    */
-  flush(): boolean {
+  flush(isAll = false): boolean {
     if (this.#parts.length > 0 && !this.#isDue) {
       this.#isDue = true;
-      writeAtTurnEnd(this);
+      writeAtTurnEnd(this, isAll);
     }
     return !this.#socket.writableNeedDrain;
   }

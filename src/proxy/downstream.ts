@@ -19,8 +19,8 @@ export interface Downstream {
   sendHead(head: ResponseHead, length: BodyLength | undefined): void;
   sendData(content: Buffer): void;
   sendEnd(trailers: readonly Field[]): void;
-  /** False: wait for `Exchange.onClientDrain`. */
-  flush(): boolean;
+  /** `isAll`: nothing more comes of the callback that runs now. False: wait for `Exchange.onClientDrain`. */
+  flush(isAll?: boolean): boolean;
   /** The answer cannot be completed: the client must not take it for whole. `resetCode`: why, in the words of HTTP/2. */
   abort(resetCode?: number): void;
   /** Stops and restarts the request's body. */

@@ -211,7 +211,7 @@ export class Exchange
   }
 
   onAnswerFlush(): void {
-    if (!this.#client.flush()) this.#upstream?.pause();
+    if (!this.#client.flush(true)) this.#upstream?.pause();
   }
 
   onUpstreamDrain(): void {

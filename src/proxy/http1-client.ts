@@ -142,8 +142,8 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
     if (this.#chunked) this.#writer.text(lastChunk(trailers));
   }
 
-  flush(): boolean {
-    const isTaken = this.#writer.flush();
+  flush(isAll?: boolean): boolean {
+    const isTaken = this.#writer.flush(isAll);
     if (!isTaken && this.#answerBegun && !this.#isStalled) {
       this.#isStalled = true;
       this.deadlineAt = this.#services.clock() + this.#services.options.limits.stallTimeoutMs;
