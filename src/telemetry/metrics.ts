@@ -181,14 +181,9 @@ export class Metrics implements MetricsText {
 
   #histogram(name: string, help: string, distribution: Distribution): void {
     this.#define((_, [register]) => {
+      const described = { name, help, type: "histogram", aggregator: "sum" };
       // All that a registry asks of a metric.
-      const metric = {
-        name,
-        help,
-        type: "histogram",
-        aggregator: "sum",
-        get: async () => ({ ...metric, values: [...distribution.values(name)] }),
-      };
+      const metric = { ...described, get: async () => ({ ...described, values: [...distribution.values(name)] }) };
       register.registerMetric(metric as unknown as Prometheus.Histogram);
     });
   }

@@ -50,6 +50,14 @@ test("tells what the parts know at the time of the scrape", async () => {
   expect(text).toMatch(/^nodejs_eventloop_lag_p99_seconds /m);
 });
 
+test("as JSON is plain data, which one process can send another", async () => {
+  const metrics = watched();
+  metrics.minted(0.0003);
+  const json = await metrics.json();
+  expect(structuredClone(json)).toEqual(json);
+  expect(json.find(({ name }) => name === "keyswap_mint_duration_seconds")).toMatchObject({ aggregator: "sum" });
+});
+
 /** With the suffixes of histograms. */
 async function namesOf(metrics: Metrics): Promise<ReadonlySet<string>> {
   const names = new Set<string>();
