@@ -8,8 +8,8 @@ import type { Http2Stream } from "../core/http2/stream.ts";
 import type { Clock } from "../core/ports.ts";
 import type { HeaderList } from "../core/wire/http2-head.ts";
 import type { MessageLimits } from "../core/wire/message-reader.ts";
-import { type DueWriter, writeAtTurnEnd } from "./batch-writer.ts";
 import { passedThrough } from "./dead-buffers.ts";
+import { type DueWriter, writeAtTurnEnd } from "./turn-end.ts";
 
 /** Streams of one connection at a time; what RFC 9113 section 5.1.2 recommends as the least. */
 export const maxStreams = 100;
