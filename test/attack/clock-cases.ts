@@ -3,7 +3,7 @@
 import { globSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { assertSubstitutes, exchange, intercepted } from "./ways.ts";
+import { answerInHalves, assertSubstitutes, exchange, intercepted } from "./ways.ts";
 import { type AttackCase, evilHost, goodHost, holds, inOwnWorld, same, until, type World } from "./world.ts";
 
 /** Debian's package libfaketime, on any architecture. */
@@ -41,27 +41,18 @@ export const clockCases: readonly AttackCase[] = [
         const sandbox = await world.sandbox([secret]);
         const tunnel = await intercepted(world, sandbox, evilHost, world.evil.port);
         for (const [at, offset] of jumps.entries()) {
-          const begun = Promise.withResolvers<void>();
-          const go = Promise.withResolvers<void>();
-          world.good.serve = async ({ wire, readRequest }) => {
-            await readRequest();
-            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf");
-            begun.resolve();
-            await go.promise;
-            wire.send("half");
-            await wire.closed();
-          };
+          const { begun, go } = answerInHalves(world);
           // Another sandbox's: a connection that is kept for this one would not be served so.
           const client = await intercepted(world, await world.sandbox([secret]), goodHost, world.good.port);
           const answer = exchange(client, `GET /through-${at} HTTP/1.1\r\nHost: ${goodHost}\r\n\r\n`);
-          await begun.promise;
+          await begun;
           jump(offset);
           world.good.serve = undefined;
           for (let turn = 0; turn < 5; turn++) await assertSubstitutes(world, sandbox, secret, `/at-${at}-${turn}`);
           // Deadlines are looked at every second at least: one that follows the wrong clock strikes in between.
           await new Promise((resolve) => setTimeout(resolve, 1_200));
           await assertSubstitutes(world, sandbox, secret, `/later-${at}`);
-          go.resolve();
+          go();
           same((await answer).body, "halfhalf", `the answer across ${offset}`);
           client.close();
           const text = `GET /tunnel-${at} HTTP/1.1\r\nHost: ${evilHost}\r\n\r\n`;

@@ -5,7 +5,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { WebSocket } from "ws";
 import { serveSoak } from "../soak/origin.ts";
-import { exchange, intercepted } from "./ways.ts";
+import { answerInHalves, exchange, intercepted } from "./ways.ts";
 import { type AttackCase, evilHost, goodHost, holds, inOwnWorld, same, until } from "./world.ts";
 
 function refuses(port: number): Promise<boolean> {
@@ -30,22 +30,13 @@ export const cases: readonly AttackCase[] = [
     run: () =>
       inOwnWorld(async (world) => {
         const sandbox = await world.sandbox([await world.secret("a value at the end", [goodHost])]);
-        const begun = Promise.withResolvers<void>();
-        const go = Promise.withResolvers<void>();
-        world.good.serve = async ({ wire, readRequest }) => {
-          await readRequest();
-          wire.send("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf");
-          begun.resolve();
-          await go.promise;
-          wire.send("half");
-          await wire.closed();
-        };
+        const { begun, go } = answerInHalves(world);
         const client = await intercepted(world, sandbox, goodHost, world.good.port);
         const answer = exchange(client, head);
-        await begun.promise;
+        await begun;
         const stopped = world.keyswap.stop("SIGTERM");
         await until(async () => holds(await refuses(world.port), "it still listens"));
-        go.resolve();
+        go();
         same((await answer).body, "halfhalf", "the running exchange");
         same((await stopped).code, 0, "exit code");
         const audit = readFileSync(join(world.bench.dataDir, "audit.jsonl"), "utf8");

@@ -136,3 +136,18 @@ function ended(client: WireClient, attempt: Attempt): Attempt {
   client.close();
   return attempt;
 }
+
+/** The good destination answers `halfhalf` from now on: its first half at once, the other one when told to `go`. */
+export function answerInHalves(world: World): { readonly begun: Promise<void>; readonly go: () => void } {
+  const begun = Promise.withResolvers<void>();
+  const go = Promise.withResolvers<void>();
+  world.good.serve = async ({ wire, readRequest }) => {
+    await readRequest();
+    wire.send("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf");
+    begun.resolve();
+    await go.promise;
+    wire.send("half");
+    await wire.closed();
+  };
+  return { begun: begun.promise, go: () => go.resolve() };
+}
