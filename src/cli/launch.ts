@@ -27,6 +27,12 @@ const oneCollectingThread = "--no-parallel-scavenge";
  * left behind; it takes as many collections (6 instead of 5 in 25,000 requests) for 40 MB less.
  */
 const oldGeneration = "--heap-growing-percent=100";
+/**
+ * V8 moves allocation sites whose objects it often finds alive to the old generation; with a young one this small that is guesswork.
+ * What it moves is a part of every exchange, dead at once, and until the next full collection it keeps the rest of that exchange
+ * alive: 8 % of the young generation instead of 0.3 %, and 1.5 ms for each of its collections instead of 0.5.
+ */
+const noPretenuring = "--no-allocation-site-pretenuring";
 /** Memory that one thread of OpenSSL's or SQLite's has freed is of use to the others. */
 const mallocArenas = "2";
 
@@ -50,6 +56,7 @@ export function launch(argv: readonly string[]): void {
         exposedCollector,
         oldGeneration,
         oneCollectingThread,
+        noPretenuring,
         ...process.execArgv,
         currentBundle() ?? process.argv[1] ?? "",
         ...argv,
