@@ -33,8 +33,24 @@ const oldGeneration = "--heap-growing-percent=100";
  * alive: 8 % of the young generation instead of 0.3 %, and 1.5 ms for each of its collections instead of 0.5.
  */
 const noPretenuring = "--no-allocation-site-pretenuring";
+/**
+ * V8 compiles what is called often after 100 and 500 calls instead of 400 and 3,000: a proxy's few hot paths are soon known, and the
+ * first 20,000 requests cost a quarter less.
+ */
+const earlyCompiling = ["--invocation-count-for-maglev=100", "--invocation-count-for-turbofan=500"];
+/** Flags are V8's, they come and go, and Node does not start with one that it does not know: the last version that was tried. */
+const lastTriedMajor = 26;
 /** Memory that one thread of OpenSSL's or SQLite's has freed is of use to the others. */
 const mallocArenas = "2";
+
+const tuning = [
+  `${firstSemiSpace}=${semiSpaceMib}`,
+  exposedCollector,
+  oldGeneration,
+  oneCollectingThread,
+  noPretenuring,
+  ...earlyCompiling,
+];
 
 /**
  * Has Node keep compiled code, and for a service replaces this process by one with the limits above: same id, same files,
@@ -52,11 +68,7 @@ export function launch(argv: readonly string[]): void {
       [
         process.execPath,
         `${semiSpace}=${semiSpaceMib}`,
-        `${firstSemiSpace}=${semiSpaceMib}`,
-        exposedCollector,
-        oldGeneration,
-        oneCollectingThread,
-        noPretenuring,
+        ...(isTried() ? tuning : []),
         ...process.execArgv,
         currentBundle() ?? process.argv[1] ?? "",
         ...argv,
@@ -69,6 +81,10 @@ export function launch(argv: readonly string[]): void {
     );
   }
   if (cache !== undefined) module.enableCompileCache(cache);
+}
+
+function isTried(): boolean {
+  return Number.parseInt(process.versions.node, 10) <= lastTriedMajor;
 }
 
 /**
