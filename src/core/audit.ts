@@ -51,7 +51,7 @@ export interface ExchangeEvent extends Common {
   /** Names of secrets whose values were taken out of the response. */
   readonly scrubbed: readonly string[];
   /** The trace to which the client says that its request belongs (W3C Trace Context), well-formed. */
-  readonly traceparent?: string;
+  readonly traceparent?: string | undefined;
 }
 
 /** A blind relay, written when it ends. */

@@ -504,7 +504,6 @@ export class Exchange
   #record(): void {
     const { target } = this.#head;
     const query = target.indexOf("?");
-    const traceparent = traceParentOf(this.#head.fields);
     const event: ExchangeEvent = {
       type: "exchange",
       time: this.#services.timeOf(this.#startedAt),
@@ -524,7 +523,7 @@ export class Exchange
       substituted: this.#keeper.scope?.substituted ?? [],
       notSubstituted: this.#keeper.scope?.notSubstituted ?? [],
       scrubbed: (this.#webSocket ?? this.#answer)?.scrubbed ?? [],
-      ...(traceparent === undefined ? undefined : { traceparent }),
+      traceparent: traceParentOf(this.#head.fields),
     };
     this.#services.parts.audit.record(event);
   }

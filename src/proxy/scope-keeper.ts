@@ -23,6 +23,8 @@ export class ScopeKeeper {
   readonly #route: Route;
   #compiled: CompiledGrants | undefined;
   #scope: SubstitutionScope | undefined;
+  /** Services.grantsMoment of the last judgement. */
+  #judgedAt = -1;
 
   constructor(owner: ScopeKeeperOwner, services: Services, route: Route) {
     this.#owner = owner;
@@ -40,6 +42,7 @@ export class ScopeKeeper {
     this.#whenGranted(this.#services.parts.grants.get(this.#route.sandboxId), (compiled) => {
       if (!this.#admits(compiled)) return;
       this.#compiled = compiled;
+      this.#judgedAt = this.#services.grantsMoment;
       const { authority } = this.#route;
       this.#scope = new SubstitutionScope(compiled.index.forHost(authority.host), {
         secure: this.#services.isSecure(authority),
@@ -61,6 +64,9 @@ export class ScopeKeeper {
 
   /** The same without waiting: what is not at hand changes nothing yet. */
   renewAtHand(): void {
+    const moment = this.#services.grantsMoment;
+    if (moment === this.#judgedAt) return;
+    this.#judgedAt = moment;
     const answer = this.#services.parts.grants.get(this.#route.sandboxId);
     if (answer instanceof Promise || answer.kind === "unavailable") return;
     this.#whenGranted(answer, (compiled) => {

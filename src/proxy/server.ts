@@ -49,7 +49,10 @@ export class ProxyServer {
     this.#connections = new Connections(this.#services);
     this.#https = new HttpsPort(this.#services, this.#connections);
     this.#trustBalancers(parts.options);
-    this.#unsubscribe = parts.grants.onChange((id, answer) => this.#connections.onGrantsChange(id, answer));
+    this.#unsubscribe = parts.grants.onChange((id, answer) => {
+      this.#services.grantsChanged();
+      this.#connections.onGrantsChange(id, answer);
+    });
   }
 
   /** Resolves when connections are taken; rejects with Node's listen error (EADDRINUSE, EACCES); close it then. */

@@ -55,6 +55,7 @@ export class Services {
   readonly #times = new Rfc3339Writer();
   readonly #idPrefix: string;
   #ids = 0;
+  #grantChanges = 0;
 
   constructor(parts: ProxyParts) {
     this.parts = parts;
@@ -90,12 +91,23 @@ export class Services {
   /** From now on every decision is by these; addresses and limits stay. */
   set options(options: ProxyOptions) {
     this.#options = options;
+    this.#grantChanges += 1;
     const fixedToken = options.fixedSandbox?.token;
     this.fixedTokenHash = fixedToken === undefined ? undefined : `sha256:${hash("sha256", fixedToken, "hex")}`;
     this.#plainHttp = new HostMatcher(options.plainHttpHosts.map((pattern) => [pattern, true]));
     this.#tunnelHosts = new HostMatcher(options.tunnelHosts.map((pattern) => [pattern, true]));
     this.#rawHosts = new EgressList(options.rawHosts ?? []);
     this.#compiled = new WeakMap();
+  }
+
+  /** Grants were replaced. */
+  grantsChanged(): void {
+    this.#grantChanges += 1;
+  }
+
+  /** Another number each time that grants were replaced, and twice a second in any case: then they are judged again. */
+  get grantsMoment(): number {
+    return this.#grantChanges + this.deadlines.sweeps;
   }
 
   /** An id for an audit event. */

@@ -1,7 +1,7 @@
 // Reports audit events to the Secret API, for the traffic that people look at. The audit log is the record; this is its
 // view, and gives way first.
 //
-//   record ─► counts of all, a sample of the events ─► every 500 ms: send
+//   record ─► counts of all, a sample of the events ─► every second: send
 //
 // Invariants: `record` never throws, waits or formats; at most one report is under way; while the API cannot be reached
 // the report is kept and tried again, and what comes meanwhile is counted; what was in a report that was refused is told
@@ -26,7 +26,7 @@ export interface EventReporterOptions {
   readonly retryMs?: number;
 }
 
-const FLUSH_MS = 500;
+const FLUSH_MS = 1_000;
 const RETRY_MS = 1_000;
 const MAX_RETRY_MS = 30_000;
 /** Pause after an answer by which the API does not know the route. */

@@ -152,7 +152,7 @@ export class BodyScanner {
   #clearUpTo(window: Buffer, from: number): number {
     const spelling = this.#spelling;
     let at = Math.max(from, window.length - (PREFIX.length * LONGEST_UNIT[spelling] - 1));
-    if (!mayBeginUnit(spelling, window, at)) return window.length;
+    if (!hasEscape(spelling, window, at)) return plainlyClearUpTo(window, at);
     while (at > from && isInsideUnit(spelling, window, at)) at++;
     while (at < window.length) {
       const unit = readUnit(spelling, window, at);
@@ -175,14 +175,22 @@ export class BodyScanner {
   }
 }
 
-/** Whether a prefix or an escape can begin at `from` or later: the usual window ends without either. */
-function mayBeginUnit(spelling: Spelling, window: Buffer, from: number): boolean {
-  const lead = spelling === "json" ? BACKSLASH : spelling === "percent" ? PERCENT : PREFIX_BYTES[0];
-  for (let at = from; at < window.length; at++) {
-    const byte = window[at];
-    if (byte === PREFIX_BYTES[0] || byte === lead) return true;
-  }
+/** The usual window ends without any. */
+function hasEscape(spelling: Spelling, window: Buffer, from: number): boolean {
+  if (spelling === "plain") return false;
+  const lead = spelling === "json" ? BACKSLASH : PERCENT;
+  for (let at = from; at < window.length; at++) if (window[at] === lead) return true;
   return false;
+}
+
+/** `#clearUpTo` where no escape begins at `from` or later: a prefix that stands there as it is may go on beyond the window. */
+function plainlyClearUpTo(window: Buffer, from: number): number {
+  for (let at = Math.max(from, window.length - (PREFIX.length - 1)); at < window.length; at++) {
+    let i = 0;
+    while (at + i < window.length && window[at + i] === PREFIX_BYTES[i]) i++;
+    if (at + i === window.length) return at;
+  }
+  return window.length;
 }
 
 interface OwnFind {
