@@ -10,6 +10,7 @@ import { lastChunk, writeResponseHead } from "../core/wire/writer.ts";
 import { errorAnswer } from "./answer.ts";
 import { BatchWriter } from "./batch-writer.ts";
 import type { Timed } from "./deadlines.ts";
+import { ceaseData, hearData } from "./direct-data.ts";
 import type { Downstream, Switched } from "./downstream.ts";
 import { Exchange } from "./exchange.ts";
 import type { Route } from "./route.ts";
@@ -74,7 +75,7 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
     socket.on("close", this.#onClose);
     socket.on("end", this.#onEnd);
     socket.on("drain", this.#onDrain);
-    socket.on("data", this.#onData);
+    hearData(socket, this.#onData);
     // Whoever looked at the first bytes left it paused.
     socket.resume();
   }
@@ -302,7 +303,7 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
   /** All that is still heard of it is its close. */
   #leaveSocket(): void {
     const socket = this.#socket;
-    socket.off("data", this.#onData);
+    ceaseData(socket, this.#onData);
     socket.off("drain", this.#onDrain);
     socket.off("end", this.#onEnd);
     socket.pause();

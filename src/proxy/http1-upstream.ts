@@ -7,6 +7,7 @@ import { type BodyLength, isPersistent } from "../core/wire/framing.ts";
 import { type MessageHandler, type MessageLimits, ResponseReader } from "../core/wire/message-reader.ts";
 import { lastChunk, writeRequestHead } from "../core/wire/writer.ts";
 import { BatchWriter } from "./batch-writer.ts";
+import { ceaseData, hearData } from "./direct-data.ts";
 import type { Switched } from "./downstream.ts";
 import type { UpstreamListener, UpstreamStream } from "./upstream.ts";
 
@@ -47,7 +48,7 @@ export class Http1Upstream implements UpstreamStream, MessageHandler<ResponseHea
     socket.on("error", (error) => this.#lose(error));
     socket.on("close", () => this.#lose(undefined));
     socket.on("end", this.#onSocketEnd);
-    socket.on("data", this.#onData);
+    hearData(socket, this.#onData);
     socket.on("drain", this.#onDrain);
   }
 
@@ -95,7 +96,7 @@ export class Http1Upstream implements UpstreamStream, MessageHandler<ResponseHea
     this.#switched = true;
     this.#listener = undefined;
     socket.off("end", this.#onSocketEnd);
-    socket.off("data", this.#onData);
+    ceaseData(socket, this.#onData);
     socket.off("drain", this.#onDrain);
     socket.pause();
     return { socket, rest: this.#reader.takeRest() };

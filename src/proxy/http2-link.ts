@@ -9,6 +9,7 @@ import type { Clock } from "../core/ports.ts";
 import type { HeaderList } from "../core/wire/http2-head.ts";
 import type { MessageLimits } from "../core/wire/message-reader.ts";
 import { passedThrough } from "./dead-buffers.ts";
+import { hearData } from "./direct-data.ts";
 import { type DueWriter, writeAtTurnEnd } from "./turn-end.ts";
 
 /** Streams of one connection at a time; what RFC 9113 section 5.1.2 recommends as the least. */
@@ -80,7 +81,7 @@ export class Http2Link implements ConnectionListener, DueWriter {
     const bounds = { maxStreams, maxHeldBytes, maxHeadBytes, maxFields: maxFields + 4 };
     this.connection = new Http2Connection({ role, ...windows[role], ...bounds }, this);
     this.onOutput();
-    socket.on("data", (bytes: Buffer) => {
+    hearData(socket, (bytes) => {
       passedThrough(bytes.length);
       this.connection.receive(bytes);
     });
