@@ -39,10 +39,11 @@ export class ScopeKeeper {
 
   /** Lets the exchange in: `then` hears the scope, at once where grants are cached. */
   begin(then: (scope: SubstitutionScope) => void): void {
+    // Before they are asked for: what changes until they are there is looked at again.
+    this.#judgedAt = this.#services.grantsMoment;
     this.#whenGranted(this.#services.parts.grants.get(this.#route.sandboxId), (compiled) => {
       if (!this.#admits(compiled)) return;
       this.#compiled = compiled;
-      this.#judgedAt = this.#services.grantsMoment;
       const { authority } = this.#route;
       this.#scope = new SubstitutionScope(compiled.index.forHost(authority.host), {
         secure: this.#services.isSecure(authority),

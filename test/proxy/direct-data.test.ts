@@ -3,6 +3,7 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { setImmediate as turn } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
 import { ceaseData, hearData } from "../../src/proxy/direct-data.ts";
+import { waitUntil } from "../support/wait.ts";
 
 const open: { destroy(): void }[] = [];
 afterEach(() => {
@@ -20,8 +21,14 @@ async function pair(): Promise<{ near: Socket; far: Socket }> {
   return { near, far };
 }
 
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await turn();
+/** Begins to read; what was heard so far. */
+function hearing(socket: Socket): { text: string } {
+  const heard = { text: "" };
+  hearData(socket, (bytes) => {
+    heard.text += bytes.toString("latin1");
+  });
+  socket.resume();
+  return heard;
 }
 
 /** Numbers, so that an order that changed shows. */
@@ -49,49 +56,41 @@ describe("data past the queue", () => {
       far.write(sample.subarray(at, at + 7_001));
       if (at % 5 === 0) await turn();
     }
-    await until(() => length >= sample.length);
+    await waitUntil(() => expect(length).toBe(sample.length));
     expect(pauses).toBeGreaterThan(3);
     expect(Buffer.concat(parts).equals(sample)).toBe(true);
   });
 
   it("is not heard while the socket is paused, and what came then comes first", async () => {
     const { near, far } = await pair();
-    let heard = "";
-    hearData(near, (bytes) => {
-      heard += bytes.toString("latin1");
-    });
-    near.resume();
+    const heard = hearing(near);
     far.write("one ");
-    await until(() => heard === "one ");
+    await waitUntil(() => expect(heard.text).toBe("one "));
     near.pause();
     far.write("two ");
-    await until(() => near.readableLength === 4);
-    expect(heard).toBe("one ");
+    await waitUntil(() => expect(near.readableLength).toBe(4));
+    expect(heard.text).toBe("one ");
     near.resume();
     far.end("three");
     await once(near, "end");
-    expect(heard).toBe("one two three");
+    expect(heard.text).toBe("one two three");
   });
 
   it("holds the sender back while the socket is paused", async () => {
     const { near, far } = await pair();
-    let length = 0;
-    hearData(near, (bytes) => {
-      length += bytes.length;
-    });
-    near.resume();
+    const heard = hearing(near);
     far.write("x");
-    await until(() => length === 1);
+    await waitUntil(() => expect(heard.text).toBe("x"));
     near.pause();
     const much = 32 * 1_048_576;
     far.end(Buffer.alloc(much));
-    await until(() => near.readableLength >= near.readableHighWaterMark);
+    await waitUntil(() => expect(near.readableLength).toBeGreaterThanOrEqual(near.readableHighWaterMark));
     for (let i = 0; i < 50; i++) await turn();
-    expect(length).toBe(1);
+    expect(heard.text).toBe("x");
     expect(far.writableLength).toBeGreaterThan(0);
     near.resume();
     await once(near, "end");
-    expect(length).toBe(1 + much);
+    expect(heard.text.length).toBe(1 + much);
   });
 
   it("goes to the next owner once the listener has ceased", async () => {
@@ -103,7 +102,7 @@ describe("data past the queue", () => {
     hearData(near, listener);
     near.resume();
     far.write("mine");
-    await until(() => first === "mine");
+    await waitUntil(() => expect(first).toBe("mine"));
     near.pause();
     ceaseData(near, listener);
     far.end("yours");
@@ -118,13 +117,9 @@ describe("data past the queue", () => {
 
   it("is counted by the socket", async () => {
     const { near, far } = await pair();
-    let length = 0;
-    hearData(near, (bytes) => {
-      length += bytes.length;
-    });
-    near.resume();
+    const heard = hearing(near);
     far.write("12345");
-    await until(() => length === 5);
+    await waitUntil(() => expect(heard.text).toBe("12345"));
     expect(near.bytesRead).toBe(5);
   });
 });
