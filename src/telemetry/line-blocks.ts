@@ -35,6 +35,11 @@ export class LineBlocks {
     return this.#fullBytes + this.#used;
   }
 
+  /** A full block waits. */
+  get hasFull(): boolean {
+    return this.#full.length > 0;
+  }
+
   /** `line` holds no line feed; one is written behind it. True: a block has just become full. */
   add(line: string): boolean {
     const most = line.length * MAX_UNIT_BYTES + 1;

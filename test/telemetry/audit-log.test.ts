@@ -61,8 +61,10 @@ class ScriptedWriter implements AuditWriter {
   /** Most bytes taken by one write. */
   step = Number.POSITIVE_INFINITY;
   gate: Promise<void> = Promise.resolve();
+  batches = 0;
 
   async prepare(): Promise<void> {
+    this.batches += 1;
     await this.gate;
   }
   async writeSome(bytes: Buffer): Promise<number> {
@@ -240,6 +242,27 @@ test("a full queue drops, counts, and writes the count", async () => {
   const lines = writer.written.trimEnd().split("\n");
   expect(lines).toHaveLength(11);
   expect(JSON.parse(lines[10]!)).toEqual({ type: "dropped", time: "2026-01-01T00:00:00.000Z", count: 15 });
+});
+
+test("what comes while something is written waits, and is written together", async () => {
+  const writer = new ScriptedWriter();
+  const log = new AuditLog(writer, { clock, report });
+  // Each batch finds another line that came meanwhile, as under load.
+  let recorded = 0;
+  let goesOn = true;
+  const { prepare } = writer;
+  writer.prepare = async () => {
+    if (goesOn) log.record(event(String(recorded++)));
+    await prepare.call(writer);
+  };
+  log.record(event("first"));
+  await until(() => writer.batches > 0);
+  for (let turn = 0; turn < 50; turn++) await new Promise(setImmediate);
+  expect(writer.batches).toBe(1);
+  await until(() => writer.batches > 1);
+  goesOn = false;
+  await log.close();
+  expect(ids(writer.written)).toEqual(["first", ...Array.from({ length: recorded }, (_, index) => String(index))]);
 });
 
 test("events after close are dropped and counted", async () => {
