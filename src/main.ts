@@ -14,5 +14,6 @@ const argv = process.argv.slice(2);
 // Must run before the commands are loaded.
 const { launch } = await import("./cli/launch.ts");
 launch(argv);
+if (argv[0] === "start") (await import("./cli/api-thread.ts")).spawnApiThreadAhead();
 const { main } = await import("./cli/main.ts");
 process.exitCode = await main(argv);

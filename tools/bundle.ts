@@ -1,8 +1,17 @@
 // Makes the bundle that services run (src/cli/bundle.ts): `npm ci` does so in a clone, `npm run bundle` after a change.
+//
+// Each is a folder of its own, and the last one stays: a service may have started from it just now, and loads parts later.
 
-import { rmSync, writeFileSync } from "node:fs";
+import { readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
-import { type BundleManifest, bundleFolder, manifestFile, stampOf } from "../src/cli/bundle.ts";
+import {
+  type BundleManifest,
+  bundlesFolder,
+  currentBundle,
+  manifestFile,
+  readManifest,
+  stampOf,
+} from "../src/cli/bundle.ts";
 
 const root = resolve(import.meta.dirname, "..");
 /** Found by their names when a thread or a process is started, from the two that start them. */
@@ -10,19 +19,21 @@ const [starters, started] = [
   ["src/cli/api-thread.ts", "src/cli/workers.ts"],
   ["src/cli/api-worker.ts", "src/cli/worker.ts"],
 ];
-/** Whatever changes an installed package writes this file. */
-const installed = "node_modules/.package-lock.json";
+/** What else it is made of: this file, and the one that is written when an installed package changes. */
+const others = ["tools/bundle.ts", "node_modules/.package-lock.json"];
 /** Fastify would load them for schemas and tests, of which there are none: a megabyte of text that nobody runs. */
 const unused = ["@fastify/ajv-compiler", "@fastify/fast-json-stringify-compiler", "light-my-request"];
 /** How far each of the bundle's files is below the clone's folder: all are in `cli`, as if they were commands. */
-const upwards = "../../../..";
+const upwards = "../../../../..";
 
-rmSync(bundleFolder, { recursive: true, force: true });
 const library = await import("rolldown").catch(() => undefined);
 if (library === undefined) process.stdout.write("bundle: left out, the packages for development are not there\n");
-else await makeBundle(library);
+else if (currentBundle() === undefined) await makeBundle(library);
 
 async function makeBundle({ rolldown }: typeof import("rolldown")): Promise<void> {
+  const last = readManifest()?.folder;
+  const folder = Date.now().toString(36);
+  const place = join(bundlesFolder, folder);
   const entries = [...starters, ...started].map((path) => [path.replace(/^src\/|\.ts$/g, ""), join(root, path)]);
   const bundle = await rolldown({
     input: { main: join(root, "src/main.ts"), ...Object.fromEntries(entries) },
@@ -33,7 +44,7 @@ async function makeBundle({ rolldown }: typeof import("rolldown")): Promise<void
     plugins: [{ name: "places", transform: placed }],
   });
   const { output } = await bundle.write({
-    dir: bundleFolder,
+    dir: place,
     format: "esm",
     entryFileNames: "[name].js",
     chunkFileNames: "cli/[name].js",
@@ -45,14 +56,19 @@ async function makeBundle({ rolldown }: typeof import("rolldown")): Promise<void
     throw new Error("bundle: the main file has taken in a module that looks for files beside itself");
   }
   // No other package.json is found from below node_modules.
-  writeFileSync(join(bundleFolder, "package.json"), '{ "type": "module" }\n');
+  writeFileSync(join(place, "package.json"), '{ "type": "module" }\n');
   const sources = chunks
     .flatMap(({ moduleIds }) => moduleIds)
     .map((id) => relative(root, id))
     .filter((path) => path.startsWith("src/"));
-  const manifest: BundleManifest = Object.fromEntries([...sources, installed].map((path) => [path, stampOf(path)]));
-  // The last of all: without it there is no bundle.
-  writeFileSync(manifestFile, JSON.stringify(manifest));
+  const stamps = Object.fromEntries([...sources, ...others].map((path) => [path, stampOf(path)]));
+  const manifest: BundleManifest = { folder, sources: stamps };
+  // The last of all, and at once: without it there is no bundle.
+  writeFileSync(`${manifestFile}.new`, JSON.stringify(manifest));
+  renameSync(`${manifestFile}.new`, manifestFile);
+  for (const { name } of readdirSync(bundlesFolder, { withFileTypes: true }).filter((entry) => entry.isDirectory())) {
+    if (name !== folder && name !== last) rmSync(join(bundlesFolder, name), { recursive: true, force: true });
+  }
 }
 
 /** A module that looks for files beside itself is told the place of its source. */

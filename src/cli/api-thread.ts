@@ -4,15 +4,19 @@ import { Worker } from "node:worker_threads";
 import type { LogLevel } from "../telemetry/logger.ts";
 import type { ApiService, ApiServiceOptions } from "./api-service.ts";
 import { CliError } from "./cli-error.ts";
+import { boundThreads } from "./engine.ts";
 import { type StartFailure, toCliError } from "./start-failure.ts";
-import { boundThreads } from "./young-generation.ts";
 
 export interface ApiThreadData {
   readonly service: ApiServiceOptions;
   readonly logLevel: LogLevel;
 }
 
-export type ToApiThread = { readonly type: "proxy-url"; readonly url: string } | { readonly type: "close" };
+export type ToApiThread =
+  /** The first. */
+  | { readonly type: "start"; readonly data: ApiThreadData }
+  | { readonly type: "proxy-url"; readonly url: string }
+  | { readonly type: "close" };
 
 export type FromApiThread =
   | { readonly type: "ready"; readonly url: string }
@@ -26,16 +30,40 @@ export interface ApiThread extends ApiService {
 
 const CLOSE_MS = 5_000;
 
-/** Resolves when the API listens. Throws CliError. */
-export async function startApiThread(data: ApiThreadData): Promise<ApiThread> {
+/** A thread that loads what the API is made of, and holds nothing else yet. */
+interface SpawnedApiThread {
+  readonly worker: Worker;
+  /** Resolves with the reason. */
+  readonly ended: Promise<Error>;
+}
+
+let ahead: SpawnedApiThread | undefined;
+
+/**
+ * For a process that will want the thread, before anything else is loaded: the thread takes longest of all at a start, and
+ * there are two cores. It does not keep the process alive.
+ */
+export function spawnApiThreadAhead(): void {
+  ahead = spawnApiThread();
+}
+
+function spawnApiThread(): SpawnedApiThread {
   boundThreads();
-  const worker = new Worker(workerEntry(), { eval: true, workerData: data, name: "secret-api" });
+  const worker = new Worker(workerEntry(), { eval: true, name: "secret-api" });
+  worker.unref();
   const ended = new Promise<Error>((resolve) => {
     worker.on("error", (error) =>
       resolve(error instanceof Error ? error : new Error("the Secret API's thread failed")),
     );
     worker.on("exit", () => resolve(new Error("the Secret API's thread ended")));
   });
+  return { worker, ended };
+}
+
+/** Resolves when the API listens. Throws CliError. */
+export async function startApiThread(data: ApiThreadData): Promise<ApiThread> {
+  const { worker, ended } = ahead ?? spawnApiThread();
+  ahead = undefined;
   let isClosing = false;
   const failed = ended.then((error): Promise<never> => {
     if (isClosing) return new Promise<never>(() => {});
@@ -44,6 +72,8 @@ export async function startApiThread(data: ApiThreadData): Promise<ApiThread> {
   // Whoever listens later still hears of it; nobody has to.
   failed.catch(() => {});
   const send = (message: ToApiThread) => worker.postMessage(message);
+  worker.ref();
+  send({ type: "start", data });
   const first = await Promise.race([nextMessage(worker), failed]);
   if (first.type !== "ready") {
     await worker.terminate();
@@ -72,8 +102,8 @@ export async function startApiThread(data: ApiThreadData): Promise<ApiThread> {
  * the type stripper with it, 12 MB and 50 ms for the rest of the thread's life.
  */
 function workerEntry(): string {
-  // Under the name it has here: `.ts` in a clone, `.js` in the package.
-  const file = import.meta.url.replace(/api-thread(\.[jt]s)$/, "api-worker$1");
+  // Under the name it has here: `.ts` in a clone, `.js` in the package and in the bundle, where this file's own may differ.
+  const file = new URL(`api-worker${import.meta.url.slice(-3)}`, import.meta.url).href;
   return `require("node:module").enableCompileCache(); import(${JSON.stringify(file)});`;
 }
 

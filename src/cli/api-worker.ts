@@ -1,20 +1,23 @@
 // The worker thread of `keyswap start`: the Secret API and its store, away from the proxy, so that a commit's wait for
 // the disk never stalls an exchange.
 
-import { parentPort, workerData } from "node:worker_threads";
+import { once } from "node:events";
+import { parentPort } from "node:worker_threads";
 import { createLogging } from "../telemetry/logger.ts";
 import { openApiService } from "./api-service.ts";
-import type { ApiThreadData, FromApiThread, ToApiThread } from "./api-thread.ts";
+import type { FromApiThread, ToApiThread } from "./api-thread.ts";
 import { describeStartFailure } from "./start-failure.ts";
 
-// The one who makes this thread gives both.
+// Whoever makes this thread gives one.
 const port = parentPort!;
-const { service: options, logLevel } = workerData as ApiThreadData;
-
 const say = (message: FromApiThread) => port.postMessage(message);
-const logging = createLogging({ level: logLevel });
+
+// Posted by api-thread.ts, whose types say so.
+const [first] = (await once(port, "message")) as [ToApiThread];
+if (first.type !== "start") throw new TypeError(`${first.type} before the start`);
+const logging = createLogging({ level: first.data.logLevel });
 try {
-  const service = await openApiService(options, logging.logger);
+  const service = await openApiService(first.data.service, logging.logger);
   port.on("message", async (message: ToApiThread) => {
     if (message.type === "proxy-url") return service.setProxyUrl(message.url);
     await service.close();

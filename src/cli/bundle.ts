@@ -8,12 +8,16 @@ import { readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 
 const root = resolve(import.meta.dirname, "../..");
-/** Goes with the packages: it holds them. */
-export const bundleFolder = join(root, "node_modules/.cache/keyswap-service");
-export const manifestFile = join(bundleFolder, "sources.json");
+/** Goes with the packages: it holds them. Each bundle is a folder below. */
+export const bundlesFolder = join(root, "node_modules/.cache/keyswap-service");
+export const manifestFile = join(bundlesFolder, "sources.json");
 
-/** Files that the bundle was made of, below the clone's folder, each with its stamp. */
-export type BundleManifest = Readonly<Record<string, string>>;
+export interface BundleManifest {
+  /** The bundle's name below `bundlesFolder`. */
+  readonly folder: string;
+  /** Files that it was made of, below the clone's folder, each with its stamp. */
+  readonly sources: Readonly<Record<string, string>>;
+}
 
 /** Differs where the file was written since. Throws where there is none. */
 export function stampOf(path: string): string {
@@ -21,13 +25,23 @@ export function stampOf(path: string): string {
   return `${size} ${mtimeMs}`;
 }
 
-/** The bundle's first file; undefined where there is none of the sources as they are now. */
-export function currentBundle(): string | undefined {
+/** The last bundle that was made, current or not. */
+export function readManifest(): BundleManifest | undefined {
   try {
     // Written by tools/bundle.ts.
-    const manifest = JSON.parse(readFileSync(manifestFile, "utf8")) as BundleManifest;
-    const isCurrent = Object.entries(manifest).every(([path, stamp]) => stampOf(path) === stamp);
-    return isCurrent ? join(bundleFolder, "main.js") : undefined;
+    return JSON.parse(readFileSync(manifestFile, "utf8")) as BundleManifest;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The bundle's first file; undefined where there is none of the sources as they are now. */
+export function currentBundle(): string | undefined {
+  const manifest = readManifest();
+  if (manifest === undefined) return undefined;
+  try {
+    const isCurrent = Object.entries(manifest.sources).every(([path, stamp]) => stampOf(path) === stamp);
+    return isCurrent ? join(bundlesFolder, manifest.folder, "main.js") : undefined;
   } catch {
     return undefined;
   }

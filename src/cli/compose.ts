@@ -48,16 +48,20 @@ export async function composeStart(config: Config, logger: Logger, options: Star
   assembly.stack.defer(async () => (await starting.catch(() => undefined))?.close());
   const { openCertificateAuthority } = await import("./proxy-part.ts");
   const ca = await openCertificateAuthority(config);
-  const api = await starting;
-  assembly.listening.push(parseAddress(new URL(api.url).host));
+  const apiUrl = starting.then(({ url }) => {
+    assembly.listening.push(parseAddress(new URL(url).host));
+    return localUrl(url);
+  });
+  apiUrl.catch(() => {});
   const proxy = await openProxy(assembly, options.shared, {
     config,
     logger,
     ca,
-    apiUrl: localUrl(api.url),
+    apiUrl,
     proxyKey: apiOptions.proxyKey,
     observe: options.observe,
   });
+  const api = await starting;
   const proxyAddress = formatAddress(reachable(parseAddress(proxy.addresses.proxy)));
   api.setProxyUrl(config.proxyUrl ?? `http://${proxyAddress}`);
   const admin = await openAdmin(assembly, config, proxy.readiness, proxy.metrics);
@@ -130,7 +134,9 @@ async function openAdmin(
 
 /** In this process, or in several of its own. */
 async function openProxy(assembly: Assembly, isService: boolean, options: ProxyPartOptions): Promise<ProxyPart> {
-  if (isService && options.config.workers > 1) return (await import("./workers.ts")).openWorkers(assembly, options);
+  if (isService && options.config.workers > 1) {
+    return (await import("./workers.ts")).openWorkers(assembly, { ...options, apiUrl: await options.apiUrl });
+  }
   return (await import("./proxy-part.ts")).openProxyPart(assembly, options);
 }
 

@@ -18,39 +18,23 @@ const semiSpace = "--max-semi-space-size";
 const semiSpaceMib = 4;
 /** Its size at first, where it stays (serve.ts): at V8's own 1 MiB, collecting is a sixth of all work with HTTP/2. */
 const firstSemiSpace = "--min-semi-space-size";
-/** The young generation is collected by the bytes that went through too (dead-buffers.ts), */
-const exposedCollector = "--expose-gc";
-/** and by one thread: it is so small that waking others costs more than they take over, a third of a POST of 32 KiB. */
+/** It is collected by one thread: it is so small that waking others costs more than they take over, a third of a POST of 32 KiB. */
 const oneCollectingThread = "--no-parallel-scavenge";
-/**
- * Percent by which the old generation may grow before all of it is collected. V8 lets 11 MB become 46, most of which is what requests
- * left behind; it takes as many collections (6 instead of 5 in 25,000 requests) for 40 MB less.
- */
-const oldGeneration = "--heap-growing-percent=100";
-/**
- * V8 moves allocation sites whose objects it often finds alive to the old generation; with a young one this small that is guesswork.
- * What it moves is a part of every exchange, dead at once, and until the next full collection it keeps the rest of that exchange
- * alive: 8 % of the young generation instead of 0.3 %, and 1.5 ms for each of its collections instead of 0.5.
- */
-const noPretenuring = "--no-allocation-site-pretenuring";
-/**
- * V8 compiles what is called often after 100 and 500 calls instead of 400 and 3,000: a proxy's few hot paths are soon known, and the
- * first 20,000 requests cost a quarter less.
- */
-const earlyCompiling = ["--invocation-count-for-maglev=100", "--invocation-count-for-turbofan=500"];
-/** Flags are V8's, they come and go, and Node does not start with one that it does not know: the last version that was tried. */
-const lastTriedMajor = 26;
 /** Memory that one thread of OpenSSL's or SQLite's has freed is of use to the others. */
 const mallocArenas = "2";
 
-const tuning = [
-  `${firstSemiSpace}=${semiSpaceMib}`,
-  exposedCollector,
-  oldGeneration,
-  oneCollectingThread,
-  noPretenuring,
-  ...earlyCompiling,
-];
+/** The last version with which all flags were tried: they are V8's, they come and go, and Node does not start with an unknown one. */
+const lastTriedMajor = 26;
+
+export function isTriedNode(): boolean {
+  return Number.parseInt(process.versions.node, 10) <= lastTriedMajor;
+}
+
+/**
+ * Those that can be set later are (engine.ts): with most flags of V8 on its command line Node compiles its own modules anew
+ * instead of using the compiled code that it brings with it.
+ */
+const tuning = [`${firstSemiSpace}=${semiSpaceMib}`, oneCollectingThread];
 
 /**
  * Has Node keep compiled code, and for a service replaces this process by one with the limits above: same id, same files,
@@ -68,7 +52,7 @@ export function launch(argv: readonly string[]): void {
       [
         process.execPath,
         `${semiSpace}=${semiSpaceMib}`,
-        ...(isTried() ? tuning : []),
+        ...(isTriedNode() ? tuning : []),
         ...process.execArgv,
         currentBundle() ?? process.argv[1] ?? "",
         ...argv,
@@ -81,10 +65,6 @@ export function launch(argv: readonly string[]): void {
     );
   }
   if (cache !== undefined) module.enableCompileCache(cache);
-}
-
-function isTried(): boolean {
-  return Number.parseInt(process.versions.node, 10) <= lastTriedMajor;
 }
 
 /**

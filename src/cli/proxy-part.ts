@@ -31,8 +31,8 @@ export interface ProxyPartOptions {
   readonly config: Config;
   readonly logger: Logger;
   readonly ca: CertificateAuthority;
-  /** With `/api`. */
-  readonly apiUrl: string;
+  /** With `/api`. A promise: what does not need it is opened meanwhile. */
+  readonly apiUrl: string | Promise<string>;
   readonly proxyKey: string;
   /** Of several proxies on one machine. */
   readonly name?: string;
@@ -70,14 +70,19 @@ export interface LocalProxyPart extends ProxyPart {
 
 /** Resolves when the proxy listens. Throws CliError; what it opened is in the assembly's stack. */
 export async function openProxyPart(assembly: Assembly, options: ProxyPartOptions): Promise<LocalProxyPart> {
-  const { config, logger, ca, apiUrl, proxyKey } = options;
+  const { config, logger, ca, proxyKey } = options;
   /** By which the Secret API knows this proxy, in heartbeats and in reports of traffic. */
   const id = randomUUID();
   const metrics = await makeMetrics(config);
   const { stack, drain, listening } = assembly;
+  const audit = await openAudit(options);
+  stack.defer(() => audit.close());
+  let ingredients = await makeIngredients(config, { ca, listening, metrics });
+  const leaves = new LeafCache(ca, { maxLeaves: MAX_LEAVES, clock, onMinted: (seconds) => metrics?.minted(seconds) });
+  const url = await options.apiUrl;
   const client = await startStep("the Secret API's client", variableName("secretApiUrl"), () => {
     const extraCa = readSecretApiCa(config);
-    return new SecretApiClient({ url: apiUrl, key: proxyKey, ...(extraCa === undefined ? {} : { extraCa }) });
+    return new SecretApiClient({ url, key: proxyKey, ...(extraCa === undefined ? {} : { extraCa }) });
   });
   stack.defer(() => client.close());
   const { cacheTtlMs, maxStaleMs } = config;
@@ -89,12 +94,8 @@ export async function openProxyPart(assembly: Assembly, options: ProxyPartOption
     return grants.close();
   });
   grants.start();
-  const audit = await openAudit(options);
-  stack.defer(() => audit.close());
   const reported = config.report ? reportedToo(assembly, audit, { id, client, logger }) : audit;
   const sink = await tracedToo(assembly, reported);
-  let ingredients = await makeIngredients(config, { ca, listening, metrics });
-  const leaves = new LeafCache(ca, { maxLeaves: MAX_LEAVES, clock, onMinted: (seconds) => metrics?.minted(seconds) });
   const server = new ProxyServer({
     options: ingredients.options,
     grants,

@@ -4,11 +4,11 @@ import type { EffectiveConfig } from "../config/load.ts";
 import type { Config } from "../config/settings.ts";
 import { createLogging, type Logger } from "../telemetry/logger.ts";
 import { type Cli, reportFailure } from "./command.ts";
+import { boundYoungGeneration, tuneEngine } from "./engine.ts";
 import { harden } from "./hardening.ts";
 import { Reloader } from "./reload.ts";
 import type { Service, ServiceAddresses } from "./service.ts";
 import { readVersion } from "./version.ts";
-import { boundYoungGeneration } from "./young-generation.ts";
 
 /** Resolves with the exit code once everything is closed. Throws what `compose` throws. */
 export async function serve(
@@ -34,6 +34,7 @@ export async function serve(
   harden(logger);
   try {
     const service = await compose(config, logger);
+    tuneEngine();
     reloader = new Reloader(effective, { load, service, logger });
     cli.stdout.write(cli.stdout.isTTY ? readyPage(service.addresses, config) : readyLine(service.addresses));
     logger.info({ ...service.addresses, version: readVersion() }, "ready");

@@ -1,13 +1,13 @@
 // A worker process of `--workers`: the proxy, told by the control process what to do. It ends with it.
 
 import { createLogging } from "../telemetry/logger.ts";
+import { boundYoungGeneration, tuneEngine } from "./engine.ts";
 import { harden } from "./hardening.ts";
 import { type LocalProxyPart, openCertificateAuthority, openProxyPart } from "./proxy-part.ts";
 import { newAssembly } from "./service.ts";
 import { describeStartFailure } from "./start-failure.ts";
 import { readVersion } from "./version.ts";
 import { decodeConfig, type FromWorker, type Question, type ToWorker } from "./worker-messages.ts";
-import { boundYoungGeneration } from "./young-generation.ts";
 
 type Begin = Extract<ToWorker, { readonly type: "begin" }>;
 
@@ -52,6 +52,7 @@ async function begin({ index, config: sent, apiUrl, proxyKey, listening }: Begin
     await say({ type: "failed", failure: describeStartFailure(error, "a worker", "KEYSWAP_WORKERS") });
     process.exit(1);
   }
+  tuneEngine();
   let apply: (() => readonly string[]) | undefined;
   let _closing: Promise<void> | undefined;
 

@@ -25,8 +25,10 @@ const MAX_PAUSE_MS = 10_000;
 /** A worker that lived for so long has not failed at its start. */
 const SETTLED_MS = 30_000;
 
+type WorkersOptions = ProxyPartOptions & { readonly apiUrl: string };
+
 /** As `openProxyPart`, with `config.workers` processes. Throws CliError where any of them cannot start. */
-export async function openWorkers(assembly: Assembly, options: ProxyPartOptions): Promise<ProxyPart> {
+export async function openWorkers(assembly: Assembly, options: WorkersOptions): Promise<ProxyPart> {
   const { config, logger } = options;
   const target = config.audit;
   const writer = await startStep("the audit log", variableName("audit"), () =>
@@ -50,7 +52,7 @@ export async function openWorkers(assembly: Assembly, options: ProxyPartOptions)
 class Workers {
   readonly metrics: JoinedMetrics | undefined;
   readonly #assembly: Assembly;
-  readonly #options: ProxyPartOptions;
+  readonly #options: WorkersOptions;
   readonly #collector: AuditCollector | undefined;
   readonly #running = new Map<number, WorkerProcess>();
   readonly #failures = new Map<number, number>();
@@ -58,7 +60,7 @@ class Workers {
   #config: Config;
   #isClosing = false;
 
-  constructor(assembly: Assembly, options: ProxyPartOptions, collector: AuditCollector | undefined) {
+  constructor(assembly: Assembly, options: WorkersOptions, collector: AuditCollector | undefined) {
     this.#assembly = assembly;
     this.#options = options;
     this.#collector = collector;

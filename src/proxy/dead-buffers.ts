@@ -9,16 +9,18 @@
 const COLLECT_BYTES = 4 * 1_048_576;
 
 let bytesSince = 0;
+let collectYoung: (() => void) | undefined;
+
+/** How the young generation is collected. Until this is told, V8 is left to itself. */
+export function collectWith(collect: (() => void) | undefined): void {
+  collectYoung = collect;
+}
 
 /** `bytes` went through, in pieces that are garbage soon. */
 export function passedThrough(bytes: number): void {
   bytesSince += bytes;
   if (bytesSince < COLLECT_BYTES) return;
   bytesSince = 0;
-  // Not here, where the pieces of this turn are still held. Without --expose-gc (launch.ts) V8 is left to itself.
-  if (globalThis.gc !== undefined) setImmediate(collectYoung);
-}
-
-function collectYoung(): void {
-  globalThis.gc?.({ type: "minor", execution: "sync" });
+  // Not here, where the pieces of this turn are still held.
+  if (collectYoung !== undefined) setImmediate(collectYoung);
 }

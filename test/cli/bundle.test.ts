@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import {
   appendFileSync,
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -36,6 +37,13 @@ function bundle(): void {
   expect(status, stderr).toBe(0);
 }
 
+/** Of the bundle that was made last. */
+function mainFile(): string {
+  const folder = join(clone, "node_modules/.cache/keyswap-service");
+  const manifest = JSON.parse(readFileSync(join(folder, "sources.json"), "utf8"));
+  return join(folder, manifest.folder, "main.js");
+}
+
 const commandOf = ({ pid }: RunningKeyswap) => readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
 
 test.runIf(linux)(
@@ -44,7 +52,7 @@ test.runIf(linux)(
     bundle();
     await using bench = makeWorkbench({ KEYSWAP_WORKERS: "2" }, join(clone, "src/main.ts"));
     const keyswap = await bench.start(["start"]);
-    expect(commandOf(keyswap)).toContain(join(clone, "node_modules/.cache/keyswap-service/main.js"));
+    expect(commandOf(keyswap)).toContain(mainFile());
     const page = await fetch(new URL("/", keyswap.ready.api));
     const asset = /"(\/assets\/[^"]+main\.js)"/.exec(await page.text())?.[1];
     expect((await fetch(new URL(asset ?? "/none", keyswap.ready.api))).status).toBe(200);
@@ -68,3 +76,17 @@ test.runIf(linux)(
   },
   60_000,
 );
+
+test("one that is made anew leaves the last one to those who run it; one that is as it should be is left alone", () => {
+  bundle();
+  const first = mainFile();
+  bundle();
+  expect(mainFile()).toBe(first);
+  for (const isLeft of [true, false]) {
+    appendFileSync(join(clone, "src/core/errors.ts"), "\n");
+    bundle();
+    expect(mainFile()).not.toBe(first);
+    expect(existsSync(first)).toBe(isLeft);
+    expect(existsSync(mainFile())).toBe(true);
+  }
+});

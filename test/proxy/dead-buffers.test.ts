@@ -1,22 +1,20 @@
 import { afterEach, expect, test, vi } from "vitest";
-import { passedThrough } from "../../src/proxy/dead-buffers.ts";
+import { collectWith, passedThrough } from "../../src/proxy/dead-buffers.ts";
 
 const mebibyte = 1_048_576;
 
-afterEach(() => {
-  globalThis.gc = undefined;
-});
+afterEach(() => collectWith(undefined));
 
 test("the young generation is collected once every few megabytes, after the turn", async () => {
-  const collect = vi.fn(async () => {});
-  globalThis.gc = collect;
+  const collect = vi.fn();
+  collectWith(collect);
   for (let count = 0; count < 64; count++) passedThrough(mebibyte / 4);
   expect(collect).not.toHaveBeenCalled();
   await new Promise(setImmediate);
-  expect(collect.mock.calls).toEqual(Array(4).fill([{ type: "minor", execution: "sync" }]));
+  expect(collect).toHaveBeenCalledTimes(4);
 });
 
-test("V8 is left to itself where it does not show its collector", async () => {
+test("V8 is left to itself where it was not told how", async () => {
   passedThrough(64 * mebibyte);
   await new Promise(setImmediate);
 });
