@@ -34,6 +34,8 @@ interface Side {
   readonly target: Target;
   /** Closed with the subject. */
   readonly open: readonly Connection[];
+  /** How many of them are busy at a time. */
+  readonly busy: number;
 }
 
 /** `tell` hears of each pair once it is measured. */
@@ -103,13 +105,17 @@ async function byConnections(origin: OriginPeer, options: GrowthOptions): Promis
 }
 
 /**
+ * With as many busy connections for each worker as a lone process has elsewhere here, on both sides: what writes of one turn
+ * share would otherwise count against workers.
+ *
  * What the worker that has most to do, and all processes together, spend on a request: with a free core for each worker that is what
  * bounds the rate, whatever else this machine is busy with. The "ratio" is of rates.
  */
 async function byWorkers(origin: OriginPeer, { rounds, seconds }: GrowthOptions): Promise<Growth> {
   await using one = await startSubject(origin);
   await using several = await startSubject(origin, { KEYSWAP_WORKERS: String(workers) });
-  const sides = [await sideOf(one), await sideOf(several)] as const;
+  const busy = connections * workers;
+  const sides = [await sideOf(one, [], busy, busy), await sideOf(several, [], busy, busy)] as const;
   const pids = [[one.pid], [several.pid, ...childrenOf(several.pid)]] as const;
   for (const side of sides) await measure(side, [side.subject.pid], seconds);
   const samples: { readonly alone: number; readonly together: number; readonly rate: number }[] = [];
@@ -153,13 +159,14 @@ async function sideOf(
   subject: Subject,
   mounts: readonly Readonly<Record<string, string>>[] = [],
   count = connections,
+  busy = connections,
 ): Promise<Side> {
   // The API's own documented answer.
   const secret = (await subject.post("/secret", { name: "BENCH", value: secretValue, hosts: [hostName] })) as {
     placeholder: string;
   };
   const target = await subject.sandbox([{ BENCH: "BENCH" }, ...mounts], secret.placeholder);
-  return { subject, target, open: await openConnections(target, count) };
+  return { subject, target, open: await openConnections(target, count), busy };
 }
 
 async function compare(
@@ -204,8 +211,8 @@ async function openConnections(target: Target, count: number): Promise<readonly 
   return open;
 }
 
-/** Microseconds of CPU that each process spends on a request; as many connections as are few are busy at a time, in turns. */
-async function measure({ target, open }: Side, pids: readonly number[], seconds: number): Promise<readonly number[]> {
+/** Microseconds of CPU that each process spends on a request; some connections are busy at a time, in turns. */
+async function measure({ target, open, busy }: Side, pids: readonly number[], seconds: number): Promise<readonly number[]> {
   const head = requestHead(target, "GET", "/small");
   const cpu = () => pids.map((pid) => readProcess(pid)?.cpu ?? Number.NaN);
   const before = cpu();
@@ -215,12 +222,12 @@ async function measure({ target, open }: Side, pids: readonly number[], seconds:
     let at = first;
     do {
       const answer = await open[at]!.exchange(head);
-      at = at + connections < open.length ? at + connections : first;
+      at = at + busy < open.length ? at + busy : first;
       if (amount % 100 === 0 && !answer.includes('"header":"real"')) throw new Error("another credential arrived");
       amount += 1;
     } while (performance.now() < until);
   };
-  await Promise.all(Array.from({ length: connections }, (_, first) => run(first)));
+  await Promise.all(Array.from({ length: busy }, (_, first) => run(first)));
   const after = cpu();
   return pids.map((_, at) => (((after[at] ?? Number.NaN) - (before[at] ?? Number.NaN)) / amount) * 1e6);
 }
