@@ -55,6 +55,7 @@ async function makeBundle({ rolldown }: typeof import("rolldown")): Promise<void
   if (chunks.some(({ fileName, code }) => !fileName.startsWith("cli/") && code.includes(upwards))) {
     throw new Error("bundle: the main file has taken in a module that looks for files beside itself");
   }
+  for (const { fileName, code } of chunks) writeFileSync(join(place, fileName), inAscii(code));
   // No other package.json is found from below node_modules.
   writeFileSync(join(place, "package.json"), '{ "type": "module" }\n');
   const sources = chunks
@@ -66,9 +67,19 @@ async function makeBundle({ rolldown }: typeof import("rolldown")): Promise<void
   // The last of all, and at once: without it there is no bundle.
   writeFileSync(`${manifestFile}.new`, JSON.stringify(manifest));
   renameSync(`${manifestFile}.new`, manifestFile);
+  // Compiled code is kept by a file's name: that of older ones is of no use.
+  rmSync(join(root, "node_modules/.cache/keyswap"), { recursive: true, force: true });
   for (const { name } of readdirSync(bundlesFolder, { withFileTypes: true }).filter((entry) => entry.isDirectory())) {
     if (name !== folder && name !== last) rmSync(join(bundlesFolder, name), { recursive: true, force: true });
   }
+}
+
+/**
+ * With one letter beyond Latin-1 the whole text of a file takes two bytes for each, as long as the process lives. Comments are
+ * gone, so that what is left stands in literals, which know this escape (but for String.raw, of which there is none with such).
+ */
+function inAscii(code: string): string {
+  return code.replace(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
 /** A module that looks for files beside itself is told the place of its source. */
