@@ -494,10 +494,11 @@ export class Exchange
     this.#early = [];
     this.#services.held.release(this.#reservedBytes);
     if (this.#placed) this.#services.occupancy.release(this.#route.sandboxId);
-    this.#record();
     const broken = error !== undefined && this.#answer?.begun === true;
     if (broken || error === "client-closed" || this.#status === undefined) this.#client.abort(this.#resetCode);
-    else this.#client.flush();
+    else this.#client.flush(true);
+    // Now that the client has its answer: it should not wait for this.
+    this.#record();
     this.#client.onExchangeEnd(this.#requestComplete);
   }
 
