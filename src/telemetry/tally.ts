@@ -8,17 +8,32 @@ export interface LabelledEntries {
   entries(): Iterable<readonly [values: readonly string[], count: number]>;
 }
 
+/** One count. */
+export interface Cell {
+  count: number;
+}
+
 /** Counts by label values. Values are from closed sets and hold no blank. */
 export class LabelledCount implements LabelledEntries {
-  readonly #counts = new Map<string, number>();
+  readonly #cells = new Map<string, Cell>();
 
   /** `values`: separated by blanks, in the order of the metric's labels. */
   add(values: string, by = 1): void {
-    this.#counts.set(values, (this.#counts.get(values) ?? 0) + by);
+    this.cell(values).count += by;
+  }
+
+  /** To be counted up without looking it up again. */
+  cell(values: string): Cell {
+    let cell = this.#cells.get(values);
+    if (cell === undefined) {
+      cell = { count: 0 };
+      this.#cells.set(values, cell);
+    }
+    return cell;
   }
 
   *entries(): Generator<readonly [values: readonly string[], count: number]> {
-    for (const [values, count] of this.#counts) yield [values.split(" "), count];
+    for (const [values, { count }] of this.#cells) yield [values.split(" "), count];
   }
 }
 
@@ -46,6 +61,7 @@ export class AuditTally implements AuditSink {
   scrubs = 0;
   readonly #next: AuditSink;
   readonly #durations: DurationSink;
+  #last: (Pick<ExchangeEvent, "protocol" | "status" | "error"> & { readonly cell: Cell }) | undefined;
 
   constructor(next: AuditSink, durations: DurationSink) {
     this.#next = next;
@@ -72,9 +88,8 @@ export class AuditTally implements AuditSink {
   }
 
   #exchange(event: ExchangeEvent): void {
-    const { status, error, firstByteMs } = event;
-    const statusClass = status === undefined ? "none" : `${Math.floor(status / 100)}xx`;
-    this.exchanges.add(`${event.protocol} ${statusClass} ${error ?? "ok"}`);
+    const { firstByteMs } = event;
+    this.#cellOf(event).count += 1;
     if (event.requestBytes > 0) this.bytes.add("body sent", event.requestBytes);
     if (event.responseBytes > 0) this.bytes.add("body received", event.responseBytes);
     for (const { surface } of event.substituted) this.substitutions.add(surface);
@@ -82,5 +97,16 @@ export class AuditTally implements AuditSink {
     this.scrubs += event.scrubbed.length;
     if (firstByteMs !== undefined) this.#durations.firstByte(firstByteMs / 1000);
     this.#durations.exchange(event.durationMs / 1000);
+  }
+  /** Most exchanges end as the one before did. */
+  #cellOf({ protocol, status, error }: ExchangeEvent): Cell {
+    const last = this.#last;
+    if (last !== undefined && last.protocol === protocol && last.status === status && last.error === error) {
+      return last.cell;
+    }
+    const statusClass = status === undefined ? "none" : `${Math.floor(status / 100)}xx`;
+    const cell = this.exchanges.cell(`${protocol} ${statusClass} ${error ?? "ok"}`);
+    this.#last = { protocol, status, error, cell };
+    return cell;
   }
 }

@@ -212,7 +212,11 @@ async function openConnections(target: Target, count: number): Promise<readonly 
 }
 
 /** Microseconds of CPU that each process spends on a request; some connections are busy at a time, in turns. */
-async function measure({ target, open, busy }: Side, pids: readonly number[], seconds: number): Promise<readonly number[]> {
+async function measure(
+  { target, open, busy }: Side,
+  pids: readonly number[],
+  seconds: number,
+): Promise<readonly number[]> {
   const head = requestHead(target, "GET", "/small");
   const cpu = () => pids.map((pid) => readProcess(pid)?.cpu ?? Number.NaN);
   const before = cpu();

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { AuditEvent } from "../../src/core/audit.ts";
-import { addTraffic, EventSample, MAX_COUNTS, noTraffic } from "../../src/core/traffic.ts";
+import { addTraffic, EventSample, MAX_COUNTS, noTraffic, TrafficCounter } from "../../src/core/traffic.ts";
 import { countTraffic, exchangeEvent } from "../support/audit-events.ts";
 
 const withheld = exchangeEvent({ notSubstituted: [{ reason: "unknown-placeholder" }] });
@@ -35,6 +35,17 @@ describe("counting traffic", () => {
         secrets: ["A", "B"],
       },
       { ...noTraffic(), sandbox: undefined, authority: undefined, events: 1, refused: 1, secrets: [] },
+    ]);
+  });
+
+  it("keeps apart what comes in turns, and begins anew once it was taken", () => {
+    const counter = new TrafficCounter();
+    const places = [{ sandbox: "s" }, { sandbox: "t" }, { sandbox: "s", authority: "b.test:443" }];
+    for (let turn = 0; turn < 30; turn++) counter.add(exchangeEvent(places[turn % 3]!));
+    expect(counter.take().map(({ events }) => events)).toEqual([10, 10, 10]);
+    counter.add(exchangeEvent(places[2]!));
+    expect(counter.take().map(({ sandbox, authority, events }) => [sandbox, authority, events])).toEqual([
+      ["s", "b.test:443", 1],
     ]);
   });
 

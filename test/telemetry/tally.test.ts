@@ -61,6 +61,17 @@ test("an exchange that got no answer is counted under its error", () => {
   expect(seconds).toEqual([0.009]);
 });
 
+test("keeps apart exchanges that end differently in turns", () => {
+  const others = [{}, { status: 404 }, { error: "upstream-closed" }, { protocol: "http/1.1" }] as const;
+  const { tally } = tallyOf(Array.from({ length: 40 }, (_, turn) => ({ ...exchange, ...others[turn % 4]! })));
+  expect(entriesOf(tally.exchanges)).toEqual([
+    ["h2", "2xx", "ok", 10],
+    ["h2", "4xx", "ok", 10],
+    ["h2", "2xx", "upstream-closed", 10],
+    ["http/1.1", "2xx", "ok", 10],
+  ]);
+});
+
 test("counts tunnels and refusals", () => {
   const { tally } = tallyOf([
     { ...common, type: "tunnel", reason: "host-not-granted", sentBytes: 1, receivedBytes: 2, durationMs: 3 },
