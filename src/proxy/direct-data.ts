@@ -6,7 +6,7 @@
 // do without `push`, data comes as events, as it does where the socket was paused.
 
 import { Socket } from "node:net";
-import type { Duplex } from "node:stream";
+import { type Duplex, Readable } from "node:stream";
 
 type Listener = (bytes: Buffer) => void;
 
@@ -26,5 +26,6 @@ export function hearData(socket: Duplex, listener: Listener): void {
 /** Ends `hearData`; what comes afterwards is queued. */
 export function ceaseData(socket: Duplex, listener: Listener): void {
   socket.off("data", listener);
-  Reflect.deleteProperty(socket, "push");
+  // Not deleted: objects that lost a property are slow, for Node's own code that handles other sockets, too.
+  if (Object.hasOwn(socket, "push")) socket.push = Readable.prototype.push;
 }
