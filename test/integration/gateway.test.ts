@@ -49,7 +49,7 @@ let secret: { readonly name: string; readonly placeholder: string };
 
 /** Runs in a namespace, with its own /etc/hosts and /etc/resolv.conf. */
 async function inside(namespace: string, command: string, ...args: string[]): Promise<string> {
-  const env = { PATH: process.env["PATH"] ?? "", HOME: folder };
+  const env = { PATH: process.env.PATH ?? "", HOME: folder };
   const { stdout } = await run("ip", ["netns", "exec", namespace, command, ...args], { env });
   return stdout.trim();
 }
@@ -62,7 +62,7 @@ async function at(namespace: string, command: string, ...args: string[]): Promis
 /** Starts a program in a namespace; resolves with its first line. */
 function launch(namespace: string, args: readonly string[], env: Record<string, string> = {}): Promise<string> {
   const child = spawn("ip", ["netns", "exec", namespace, process.execPath, ...args], {
-    env: { PATH: process.env["PATH"] ?? "", HOME: folder, ...env },
+    env: { PATH: process.env.PATH ?? "", HOME: folder, ...env },
     cwd: folder,
   });
   children.push(child);
@@ -139,7 +139,7 @@ async function setUp(): Promise<void> {
     KEYSWAP_PLAIN_HTTP_HOSTS: "plain.test",
   });
   const made = await api("/secret", { name: "KEY", value, hosts: ["api.good.test", "plain.test"] });
-  secret = { name: made["name"] ?? "", placeholder: made["placeholder"] ?? "" };
+  secret = { name: made.name ?? "", placeholder: made.placeholder ?? "" };
   await api("/sandbox", { secrets: [{ KEY: secret.name }], sources: [`${subnet}.2/32`] });
 }
 

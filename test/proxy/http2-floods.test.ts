@@ -22,7 +22,7 @@ let origin: Http2Origin;
 let neighbour: ClientHttp2Session;
 let wire: Http2Wire;
 /** KEYSWAP_TEST_FIGURES=1: what each test cost this process, its client and destination included. */
-const figures = process.env["KEYSWAP_TEST_FIGURES"] === "1";
+const figures = process.env.KEYSWAP_TEST_FIGURES === "1";
 let costBefore = { cpu: process.cpuUsage(), rss: 0 };
 
 beforeAll(async () => {

@@ -102,7 +102,7 @@ test("each exchange is a span in the caller's trace, without a value", async () 
   expect(sent).toContain("gateway-7");
   for (const hidden of [fleetValue, sandbox.placeholder, sandbox.credentials]) expect(sent).not.toContain(hidden);
   // The origin was told the trace as the caller told it.
-  expect(fleet.origin.last().headers["traceparent"]).toBe(headers.traceparent);
+  expect(fleet.origin.last().headers.traceparent).toBe(headers.traceparent);
 }, 60_000);
 
 test("without the variables nothing is sent", async () => {
