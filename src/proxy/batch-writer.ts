@@ -11,10 +11,15 @@ const copyBytes = 128 * 1024;
 /** Beyond this the parts go out at once, not at the turn's end. */
 const flushBytes = 256 * 1024;
 
+/** Places for parts that stay after a write: an array that was cut to nothing has to grow anew, one that is large is not kept. */
+const keptPlaces = 32;
+
 /** Owned by one connection. Every turn that wrote something calls `flush`; a socket is ended with `end`. */
 export class BatchWriter implements DueWriter {
   readonly #socket: Duplex;
-  #parts: (string | Buffer)[] = [];
+  /** The first `#count` are waiting. */
+  readonly #parts: (string | Buffer)[] = [];
+  #count = 0;
   #pendingBytes = 0;
   /** Where the open chunk's first line belongs among the parts; -1: none is open. */
   #chunkAt = -1;
@@ -29,14 +34,14 @@ export class BatchWriter implements DueWriter {
   text(text: string): void {
     if (text.length === 0) return;
     this.#closeChunk();
-    this.#parts.push(text);
+    this.#parts[this.#count++] = text;
     this.#add(text.length);
   }
 
   /** Bytes are not copied yet: they must not change afterwards. */
   bytes(bytes: Buffer): void {
     if (bytes.length === 0) return;
-    this.#parts.push(bytes);
+    this.#parts[this.#count++] = bytes;
     this.#add(bytes.length);
   }
 
@@ -44,8 +49,8 @@ export class BatchWriter implements DueWriter {
   chunk(bytes: Buffer): void {
     if (bytes.length === 0) return;
     if (this.#chunkAt < 0) {
-      this.#chunkAt = this.#parts.length;
-      this.#parts.push("");
+      this.#chunkAt = this.#count;
+      this.#parts[this.#count++] = "";
     }
     this.#chunkBytes += bytes.length;
     this.bytes(bytes);
@@ -57,7 +62,7 @@ export class BatchWriter implements DueWriter {
    * the next flush: one turn's bytes more are held.)
    */
   flush(isAll = false): boolean {
-    if (this.#parts.length > 0 && !this.#isDue) {
+    if (this.#count > 0 && !this.#isDue) {
       this.#isDue = true;
       writeAtTurnEnd(this, isAll);
     }
@@ -74,23 +79,30 @@ export class BatchWriter implements DueWriter {
   /** Writes what was gathered. */
   flushNow(): void {
     this.#isDue = false;
-    const socket = this.#socket;
-    const parts = this.#parts;
-    if (parts.length === 0) return;
+    if (this.#count === 0) return;
     this.#closeChunk();
+    const socket = this.#socket;
     const total = this.#pendingBytes;
     this.#pendingBytes = 0;
     passedThrough(total);
-    if (socket.destroyed || socket.writableEnded) {
-      parts.length = 0;
-      return;
-    }
-    if (parts.length === 1) {
+    if (!socket.destroyed && !socket.writableEnded) this.#write(total);
+    // Nothing is held longer than it waits.
+    if (this.#count > keptPlaces) this.#parts.length = 0;
+    else this.#parts.fill("", 0, this.#count);
+    this.#count = 0;
+  }
+
+  #write(total: number): void {
+    const socket = this.#socket;
+    const parts = this.#parts;
+    const count = this.#count;
+    if (count === 1) {
       write(socket, parts[0]);
     } else if (total <= copyBytes) {
       const joined = Buffer.allocUnsafe(total);
       let pos = 0;
-      for (const part of parts) {
+      for (let at = 0; at < count; at++) {
+        const part = parts[at]!;
         if (typeof part === "string") pos += joined.write(part, pos, "latin1");
         else {
           joined.set(part, pos);
@@ -100,17 +112,16 @@ export class BatchWriter implements DueWriter {
       socket.write(joined);
     } else {
       socket.cork();
-      for (const part of parts) write(socket, part);
+      for (let at = 0; at < count; at++) write(socket, parts[at]);
       socket.uncork();
     }
-    parts.length = 0;
   }
 
   #closeChunk(): void {
     if (this.#chunkAt < 0) return;
     const opening = chunkOpening(this.#chunkBytes);
     this.#parts[this.#chunkAt] = opening;
-    this.#parts.push(chunkEnd);
+    this.#parts[this.#count++] = chunkEnd;
     this.#pendingBytes += opening.length + chunkEnd.length;
     this.#chunkAt = -1;
     this.#chunkBytes = 0;

@@ -63,6 +63,7 @@ export function isTarget(text: string): boolean {
 export function listHas(value: string, token: string): boolean {
   if (value.length === token.length) return value.toLowerCase() === token;
   if (value.length < token.length) return false;
+  if (!value.includes(",")) return withoutBlanks(value).toLowerCase() === token;
   return value
     .toLowerCase()
     .split(",")
