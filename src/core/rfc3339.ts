@@ -1,5 +1,7 @@
 // Moments as text (RFC 3339, UTC, milliseconds), many within one second: only the first of a second is worked out.
 
+import { flatten } from "./flat-text.ts";
+
 export class Rfc3339Writer {
   #second = Number.NaN;
   /** Up to the point before the milliseconds. */
@@ -13,6 +15,6 @@ export class Rfc3339Writer {
       this.#second = second;
     }
     const ms = Math.floor(moment - second * 1_000);
-    return `${this.#prefix}${ms < 10 ? "00" : ms < 100 ? "0" : ""}${ms}Z`;
+    return flatten(`${this.#prefix}${ms < 10 ? "00" : ms < 100 ? "0" : ""}${ms}Z`);
   }
 }

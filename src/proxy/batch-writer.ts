@@ -88,7 +88,7 @@ export class BatchWriter implements DueWriter {
     if (!socket.destroyed && !socket.writableEnded) this.#write(total);
     // Nothing is held longer than it waits.
     if (this.#count > keptPlaces) this.#parts.length = 0;
-    else this.#parts.fill("", 0, this.#count);
+    else for (let at = 0; at < this.#count; at++) this.#parts[at] = "";
     this.#count = 0;
   }
 

@@ -9,6 +9,7 @@
 import type { ExchangeEvent } from "../core/audit.ts";
 import { type Authority, bracketed, formatAuthority } from "../core/authority/authority.ts";
 import { type ErrorCode, KeyswapError } from "../core/errors.ts";
+import { flatten } from "../core/flat-text.ts";
 import { type Field, findField, makeField, type RequestHead, type ResponseHead } from "../core/message.ts";
 import { substituteHead } from "../core/substitution/head.ts";
 import { narrowRequest } from "../core/substitution/response-plan.ts";
@@ -514,7 +515,7 @@ export class Exchange
       authority: this.#route.authorityText,
       protocol: this.#webSocket === undefined ? this.#client.protocol : "websocket",
       method: this.#head.method,
-      path: query < 0 ? target : target.slice(0, query),
+      path: flatten(query < 0 ? target : target.slice(0, query)),
       status: this.#status,
       error: this.#error,
       requestBytes: this.#webSocket?.receivedBytes ?? this.#requestBytes,

@@ -2,6 +2,7 @@
 
 import type { Way } from "../core/audit.ts";
 import { type Authority, formatAuthority, hostHeaderMatches } from "../core/authority/authority.ts";
+import { flatten } from "../core/flat-text.ts";
 
 export class Route {
   readonly sandboxId: string;
@@ -23,7 +24,7 @@ export class Route {
     this.authority = authority;
     this.token = token;
     this.address = address;
-    this.authorityText = formatAuthority(authority);
+    this.authorityText = flatten(formatAuthority(authority));
     this.poolKey = `${sandboxId}\n${authority.scheme}\n${this.authorityText}`;
   }
 

@@ -6,6 +6,7 @@ import { Allowances, perMinute } from "../core/allowance.ts";
 import { type Authority, formatAuthority } from "../core/authority/authority.ts";
 import { HostMatcher } from "../core/authority/pattern.ts";
 import { EgressList, EgressRules } from "../core/authority/policy.ts";
+import { flatten } from "../core/flat-text.ts";
 import type { SandboxGrants } from "../core/grants.ts";
 import { Newcomers } from "../core/newcomers.ts";
 import type { Clock } from "../core/ports.ts";
@@ -113,7 +114,7 @@ export class Services {
   /** An id for an audit event. */
   nextId(): string {
     this.#ids += 1;
-    return this.#idPrefix + this.#ids.toString(36);
+    return flatten(this.#idPrefix + this.#ids.toString(36));
   }
 
   /** A moment of `clock` as RFC 3339, by the clock on the wall as it is now. */
