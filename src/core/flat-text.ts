@@ -1,5 +1,5 @@
-// Text as one piece of memory. V8 keeps what was joined, or cut out of a longer text, as references to its parts, and has
-// one way of writing JSON that is twice as fast but knows flat text alone.
+// Text as one piece of memory. V8 keeps what was joined, or cut out of a longer text, as references to its parts: those live
+// as long, a look-up in a Map takes a detour, and its fast way of writing JSON, half the time of the other, is left.
 
 /** Up to this length V8 copies instead of referring. */
 const COPIED_LENGTH = 12;

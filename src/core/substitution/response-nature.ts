@@ -1,5 +1,6 @@
 // What kind of bytes a response's type promises.
 
+import { flatten } from "../flat-text.ts";
 import { syntaxOf } from "./body-syntax.ts";
 import type { ScrubMode } from "./scrub-body.ts";
 
@@ -20,12 +21,14 @@ const remembered = new Map<string, BodyNature>();
 /** By Content-Type value. */
 export function natureOf(contentType: string | undefined): BodyNature {
   if (contentType === undefined) return untyped;
-  let nature = remembered.get(contentType);
+  // A value that was cut out of a head would keep all of it.
+  const type = flatten(contentType);
+  let nature = remembered.get(type);
   if (nature === undefined) {
-    const isText = syntaxOf(contentType).kind === "text";
-    nature = { mode: isText ? "exact" : "in-place", isEvents: eventTypes.test(contentType) };
+    const isText = syntaxOf(type).kind === "text";
+    nature = { mode: isText ? "exact" : "in-place", isEvents: eventTypes.test(type) };
     if (remembered.size >= maxRemembered) remembered.clear();
-    remembered.set(contentType, nature);
+    remembered.set(type, nature);
   }
   return nature;
 }

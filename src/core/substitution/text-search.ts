@@ -1,5 +1,6 @@
 // Finding placeholders in the strings of a head: one leftmost pass over each.
 
+import { flatten } from "../flat-text.ts";
 import type { HostView } from "./grant-index.ts";
 import { isKeyCode, KEY_LENGTH, PREFIX } from "./placeholder.ts";
 import type { Sighting } from "./scope.ts";
@@ -35,7 +36,7 @@ function findOurs(text: string, from: number, view: HostView): TextSighting | un
     const keyEnd = keyStart + KEY_LENGTH;
     if (keyEnd > text.length) return undefined;
     if (!isKey(text, keyStart, keyEnd)) continue;
-    const key = text.slice(keyStart, keyEnd);
+    const key = flatten(text.slice(keyStart, keyEnd));
     const grant = view.index.byKey(key);
     if (grant === undefined) return { key, grant, altered: false, start, end: keyEnd };
     const altered = !text.startsWith(grant.grant.placeholder, start);

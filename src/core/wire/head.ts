@@ -38,15 +38,19 @@ export function parseRequestHead(bytes: Buffer, maxFields: number): Parsed<Reque
 export function parseResponseHead(bytes: Buffer, maxFields: number): Parsed<ResponseHead> {
   const text = bytes.toString("latin1");
   const lineEnd = text.indexOf("\r\n");
-  const line = STATUS_LINE.exec(text.slice(0, lineEnd));
-  if (line === null) return malformed("status line");
+  const minor = minorOf(bytes[7]);
+  const status = statusOf(bytes[9], bytes[10], bytes[11]);
+  if (minor === undefined || status === undefined || !text.startsWith("HTTP/1.")) return malformed("status line");
+  // The reason phrase may be empty, the blank before it missing then.
+  const isShort = lineEnd === STATUS_END;
+  if (bytes[8] !== SPACE || !(isShort || (lineEnd > STATUS_END && bytes[STATUS_END] === SPACE))) {
+    return malformed("status line");
+  }
+  const reason = isShort ? "" : text.slice(STATUS_END + 1, lineEnd);
+  if (!REASON.test(reason)) return malformed("status line");
   const parsed = parseFieldLines(bytes, text, lineEnd + 2, maxFields);
   if (parsed.kind !== "fields") return parsed;
-  const [, minor, status, reason = ""] = line;
-  return {
-    kind: "head",
-    head: { status: Number(status), reason, minor: minor === "1" ? 1 : 0, fields: parsed.fields },
-  };
+  return { kind: "head", head: { status, reason, minor, fields: parsed.fields } };
 }
 
 /** Parses a trailer section: field lines each ended by CRLF, possibly none. */
@@ -75,17 +79,26 @@ export function listHas(value: string, token: string): boolean {
 // by who parses it: here only its characters count.
 const TARGET = /^(?:\/[\x21\x22\x24-\x7e]*|\*|[A-Za-z]+:\/\/[!$-.0-;=@-Z[\]_a-z~]+(?:[/?][\x21\x22\x24-\x7e]*)?)$/;
 const AUTHORITY_TARGET = /^[!$-.0-;=@-Z[\]_a-z~]+$/;
-const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?$/;
+const REASON = /^[\t\x20-\x7e\x80-\xff]*$/;
+/** Behind "HTTP/1.1 200". */
+const STATUS_END = 12;
 
 const TAB = 0x09;
 const SPACE = 0x20;
 const ZERO = 0x30;
 const ONE = 0x31;
+const NINE = 0x39;
 /** " HTTP/1.1" */
 const VERSION_BYTES = 9;
 
 function minorOf(byte: number | undefined): 0 | 1 | undefined {
   return byte === ONE ? 1 : byte === ZERO ? 0 : undefined;
+}
+
+/** 100 to 999, from three digits. */
+function statusOf(hundreds = 0, tens = 0, ones = 0): number | undefined {
+  if (hundreds < ONE || hundreds > NINE || tens < ZERO || tens > NINE || ones < ZERO || ones > NINE) return undefined;
+  return (hundreds - ZERO) * 100 + (tens - ZERO) * 10 + (ones - ZERO);
 }
 
 /** Without spaces and tabs around it. Not `trim`: that takes U+00A0 for a blank, which in Latin-1 is a byte of the value. */
