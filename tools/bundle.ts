@@ -2,7 +2,7 @@
 //
 // Each is a folder of its own, and the last one stays: a service may have started from it just now, and loads parts later.
 
-import { readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import {
   type BundleManifest,
@@ -43,8 +43,7 @@ async function makeBundle({ rolldown }: typeof import("rolldown")): Promise<void
     logLevel: "silent",
     plugins: [{ name: "places", transform: placed }],
   });
-  const { output } = await bundle.write({
-    dir: place,
+  const { output } = await bundle.generate({
     format: "esm",
     entryFileNames: "[name].js",
     chunkFileNames: "cli/[name].js",
@@ -55,6 +54,7 @@ async function makeBundle({ rolldown }: typeof import("rolldown")): Promise<void
   if (chunks.some(({ fileName, code }) => !fileName.startsWith("cli/") && code.includes(upwards))) {
     throw new Error("bundle: the main file has taken in a module that looks for files beside itself");
   }
+  mkdirSync(join(place, "cli"), { recursive: true });
   for (const { fileName, code } of chunks) writeFileSync(join(place, fileName), inAscii(code));
   // No other package.json is found from below node_modules.
   writeFileSync(join(place, "package.json"), '{ "type": "module" }\n');

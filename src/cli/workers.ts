@@ -73,8 +73,8 @@ class Workers {
       );
       this.metrics = new JoinedMetrics(own, () => this.#collectMetrics());
     }
-    // Under the name it has here: `.ts` in a clone, `.js` in the package.
-    const exec = fileURLToPath(import.meta.url.replace(/workers(\.[jt]s)$/, "worker$1"));
+    // Under the name it has here: `.ts` in a clone, `.js` in the package and in the bundle, where this file's own may differ.
+    const exec = fileURLToPath(new URL(`worker${import.meta.url.slice(-3)}`, import.meta.url));
     cluster.setupPrimary({ exec, args: [], serialization: "advanced" });
   }
 

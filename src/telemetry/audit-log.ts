@@ -139,7 +139,7 @@ export class AuditLog implements AuditSink {
   readonly #startDrain = (): void => {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (this.#draining !== undefined || this.#writer === undefined) return;
+    if (this.#draining !== undefined || this.#writer === undefined || !this.#hasWork()) return;
     this.#draining = this.#drain(this.#writer).finally(() => {
       this.#draining = undefined;
       if (!this.#isClosed && this.#hasWork()) this.#timer = this.#replaceTimer(this.#isFailing ? RETRY_MS : FLUSH_MS);
@@ -151,11 +151,8 @@ export class AuditLog implements AuditSink {
    * would go on without end under load, a tenth of all work. Ends early where a write failed.
    */
   async #drain(writer: AuditWriter): Promise<void> {
-    let isFirst = true;
     try {
-      while (isFirst || this.#isClosed || this.#queue.hasFull) {
-        if (!this.#hasWork()) return;
-        isFirst = false;
+      do {
         if (this.#rest.length === 0) {
           // Kept before anything can fail, so that nothing of it is lost or written twice.
           this.#block = this.#nextBlock();
@@ -167,7 +164,7 @@ export class AuditLog implements AuditSink {
         this.#block = undefined;
         if (this.#isFailing) this.#report("the audit log is written again");
         this.#isFailing = false;
-      }
+      } while (this.#queue.hasFull || (this.#isClosed && this.#hasWork()));
     } catch (error) {
       if (isBusy(error)) return;
       if (!this.#isFailing) this.#report("the audit log cannot be written", error);

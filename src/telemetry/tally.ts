@@ -98,6 +98,7 @@ export class AuditTally implements AuditSink {
     if (firstByteMs !== undefined) this.#durations.firstByte(firstByteMs / 1000);
     this.#durations.exchange(event.durationMs / 1000);
   }
+
   /** Most exchanges end as the one before did. */
   #cellOf({ protocol, status, error }: ExchangeEvent): Cell {
     const last = this.#last;
