@@ -386,7 +386,7 @@ export class Exchange
     }
     this.#acquiring = new AbortController();
     void pool
-      .connect(this.#route, wanted, this.#acquiring.signal)
+      .connect(this.#route, wanted, fresh, this.#acquiring.signal)
       .then(
         (made) => {
           if (this.#ended) {

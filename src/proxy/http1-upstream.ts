@@ -27,7 +27,6 @@ export class Http1Upstream implements UpstreamStream, MessageHandler<ResponseHea
   readonly #reader: ResponseReader;
   readonly #writer: BatchWriter;
   #listener: UpstreamListener | undefined;
-  /** Whether an exchange ran on this connection before the current one. */
   #reused = false;
   #chunked = false;
   #requestEnded = false;
@@ -52,6 +51,17 @@ export class Http1Upstream implements UpstreamStream, MessageHandler<ResponseHea
     socket.on("drain", this.#onDrain);
   }
 
+  /** Whether it may be stale: it ran an exchange, or was kept for one. */
+  get reused(): boolean {
+    return this.#reused;
+  }
+
+  /** It is free, and waits for another request. */
+  keep(now: number): void {
+    this.freeSince = now;
+    this.#reused = true;
+  }
+
   /** Takes the connection for one request. */
   begin(listener: UpstreamListener): void {
     this.#listener = listener;
@@ -59,6 +69,8 @@ export class Http1Upstream implements UpstreamStream, MessageHandler<ResponseHea
     this.#answerBegun = false;
     this.#answerEnded = false;
     this.#persistent = false;
+    // Between the moment it was lent and this one.
+    if (this.#gone) queueMicrotask(() => this.#lose(undefined));
   }
 
   sendHead(head: RequestHead, target: string, length: BodyLength): void {
@@ -165,7 +177,6 @@ export class Http1Upstream implements UpstreamStream, MessageHandler<ResponseHea
     // More bytes than the answer had: the connection is in doubt.
     if (this.#persistent && this.#reader.takeRest() === undefined && !this.#gone) {
       this.#reader.next();
-      this.#reused = true;
       this.#socket.resume();
       this.#owner.onFree(this);
     } else {

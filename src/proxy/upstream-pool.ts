@@ -11,6 +11,7 @@ import type { Clock } from "../core/ports.ts";
 import type { MessageLimits } from "../core/wire/message-reader.ts";
 import type { Deadlines, Timed } from "./deadlines.ts";
 import type { Dialler } from "./dial.ts";
+import { DialQueue } from "./dial-queue.ts";
 import { Http1Upstream, type Http1UpstreamOwner } from "./http1-upstream.ts";
 import { Http2Upstream, type Http2UpstreamOwner } from "./http2-upstream.ts";
 import type { Route } from "./route.ts";
@@ -19,6 +20,7 @@ import type { UpstreamStream } from "./upstream.ts";
 export interface UpstreamPoolOptions {
   readonly dialler: Pick<Dialler, "connectTls" | "connectTcp">;
   readonly message: MessageLimits;
+  /** How many are kept for longer than `spareMs`. */
   readonly maxIdlePerAuthority: number;
   /** Connections of one sandbox, in use or kept. */
   readonly maxPerSandbox: number;
@@ -28,6 +30,12 @@ export interface UpstreamPoolOptions {
 }
 
 type Protocol = "http/1.1" | "h2";
+
+/**
+ * What is kept beyond `maxIdlePerAuthority` goes after this time in milliseconds, not at once: of many requests that run at
+ * the same time, many connections are free for a moment, and the next requests would have to dial all over again.
+ */
+const spareMs = 1_000;
 
 /** What one sandbox has open, to whatever authorities: a walk through names or ports must not use up all descriptors. */
 class Tenant {
@@ -51,17 +59,18 @@ class Tenant {
 class Origin implements Http1UpstreamOwner, Http2UpstreamOwner {
   readonly key: string;
   readonly tenant: Tenant;
-  /** Free ones; the last one freed is taken first. */
+  /** Free ones, the last one freed at the end, from where they are taken. */
   readonly idle: Http1Upstream[] = [];
   readonly all = new Set<Http1Upstream | Http2Upstream>();
   /** Those of HTTP/2 that take requests. */
   readonly shared: Http2Upstream[] = [];
   /** A dial for HTTP/2 that others wait for: it tells what the destination speaks, or why it cannot be reached. */
   dialling: Promise<unknown> | undefined;
-  /** Requests that wait for a connection. */
+  /** Requests that wait for a connection, and dials. */
   waiting = 0;
   /** What it speaks, where that is not what it was asked for. */
   only: Protocol | undefined;
+  readonly dials = new DialQueue<Http1Upstream>((connection) => this.onFree(connection));
   readonly #pool: UpstreamPool;
 
   constructor(pool: UpstreamPool, key: string, tenant: Tenant) {
@@ -150,8 +159,18 @@ export class UpstreamPool implements Timed {
     return free;
   }
 
-  /** A new connection. Rejects with a KeyswapError. */
-  async connect(route: Route, wanted: Protocol, signal: AbortSignal): Promise<UpstreamStream> {
+  /**
+   * A connection for a request that found none free: a new one, or, unless it has to be `fresh`, one that becomes free before
+   * that is there. Rejects with a KeyswapError.
+   */
+  async connect(route: Route, wanted: Protocol, fresh: boolean, signal: AbortSignal): Promise<UpstreamStream> {
+    const stream = await this.#connect(route, wanted, fresh, signal);
+    if (stream instanceof Http1Upstream && stream.reused) this.#reused += 1;
+    else this.#dialled += 1;
+    return stream;
+  }
+
+  async #connect(route: Route, wanted: Protocol, fresh: boolean, signal: AbortSignal): Promise<UpstreamStream> {
     let origin = this.#origins.get(route.poolKey);
     if (origin === undefined) {
       origin = new Origin(this, route.poolKey, this.#tenantOf(route.sandboxId));
@@ -159,11 +178,10 @@ export class UpstreamPool implements Timed {
     }
     const protocol = origin.choose(wanted);
     origin.waiting += 1;
-    this.#dialled += 1;
     try {
-      if (route.authority.scheme === "http") return await this.#connectPlain(origin, route, signal);
-      if (protocol === "h2") return await this.#connectShared(origin, route, signal);
-      return await this.#connectOwn(origin, route, signal);
+      if (route.authority.scheme === "http" || protocol !== "h2")
+        return await this.#connectOwn(origin, route, fresh, signal);
+      return await this.#connectShared(origin, route, signal);
     } finally {
       origin.waiting -= 1;
       origin.leave();
@@ -186,12 +204,12 @@ export class UpstreamPool implements Timed {
   }
 
   keep(origin: Origin, connection: Http1Upstream): void {
-    if (this.#closed || this.#former.has(origin) || origin.idle.length >= this.#options.maxIdlePerAuthority) {
+    if (this.#closed || this.#former.has(origin)) {
       connection.destroy();
       return;
     }
-    connection.freeSince = this.#options.clock();
-    origin.idle.push(connection);
+    connection.keep(this.#options.clock());
+    if (!origin.dials.give(connection)) origin.idle.push(connection);
   }
 
   forget(origin: Origin): void {
@@ -213,10 +231,14 @@ export class UpstreamPool implements Timed {
 
   /** Closes what has been free for too long. */
   onDeadline(): void {
-    const before = this.#options.clock() - this.#options.idleMs;
+    const now = this.#options.clock();
+    const before = now - this.#options.idleMs;
     for (const origin of this.#former) for (const connection of [...origin.shared]) connection.close();
     for (const origin of this.#origins.values()) {
-      for (const connection of [...origin.idle]) if (connection.freeSince < before) connection.destroy();
+      const spare = origin.idle.length - this.#options.maxIdlePerAuthority;
+      for (const [at, connection] of [...origin.idle].entries()) {
+        if (connection.freeSince < (at < spare ? now - spareMs : before)) connection.destroy();
+      }
       for (const connection of [...origin.shared]) if (connection.freeSince < before) connection.close();
     }
   }
@@ -263,13 +285,6 @@ export class UpstreamPool implements Timed {
     }
   }
 
-  async #connectPlain(origin: Origin, route: Route, signal: AbortSignal): Promise<UpstreamStream> {
-    const { authority, sandboxId } = route;
-    const { dialler } = this.#options;
-    const socket = await this.#dial(origin, () => dialler.connectTcp(authority, sandboxId, signal));
-    return add(origin, new Http1Upstream(socket, origin, this.#options.message));
-  }
-
   #dialTls(origin: Origin, route: Route, offered: readonly string[], signal: AbortSignal): Promise<TLSSocket> {
     const { authority, sandboxId } = route;
     const { dialler } = this.#options;
@@ -277,14 +292,31 @@ export class UpstreamPool implements Timed {
   }
 
   /** A connection of HTTP/1.1 for one request; to a destination that speaks HTTP/2 alone, that. */
-  async #connectOwn(origin: Origin, route: Route, signal: AbortSignal): Promise<UpstreamStream> {
+  async #connectOwn(origin: Origin, route: Route, fresh: boolean, signal: AbortSignal): Promise<UpstreamStream> {
+    const dial = (limit: AbortSignal): Promise<Http1Upstream> => this.#dialOwn(origin, route, limit);
     try {
-      const socket = await this.#dialTls(origin, route, ["http/1.1"], signal);
-      return add(origin, new Http1Upstream(socket, origin, this.#options.message));
+      return await (fresh ? dial(signal) : origin.dials.wait(dial, signal));
     } catch (error) {
       if (!isAlpnRefusal(error)) throw error;
       origin.only = "h2";
       return this.#connectShared(origin, route, signal);
+    }
+  }
+
+  async #dialOwn(origin: Origin, route: Route, signal: AbortSignal): Promise<Http1Upstream> {
+    const { authority, sandboxId } = route;
+    const { dialler, message } = this.#options;
+    // Its request may be served and gone before.
+    origin.waiting += 1;
+    try {
+      const socket =
+        authority.scheme === "http"
+          ? await this.#dial(origin, () => dialler.connectTcp(authority, sandboxId, signal))
+          : await this.#dialTls(origin, route, ["http/1.1"], signal);
+      return add(origin, new Http1Upstream(socket, origin, message));
+    } finally {
+      origin.waiting -= 1;
+      origin.leave();
     }
   }
 
@@ -298,7 +330,7 @@ export class UpstreamPool implements Timed {
         const failure = await origin.dialling;
         if (failure !== undefined) throw failure;
         signal.throwIfAborted();
-        if (origin.only === "http/1.1") return origin.idle.pop() ?? this.#connectOwn(origin, route, signal);
+        if (origin.only === "http/1.1") return origin.idle.pop() ?? this.#connectOwn(origin, route, false, signal);
         const own = origin.lend();
         if (own !== undefined) return own;
       }

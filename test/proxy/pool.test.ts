@@ -1,5 +1,6 @@
 // Upstream connections: kept, shared with nobody, given up when in doubt.
 
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { type MadeSandbox, type MadeSecret, startKeyswap, type TestKeyswap } from "../support/keyswap.ts";
 import { type RawConnection, type RawOrigin, startRawOrigin } from "../support/raw-origin.ts";
@@ -250,5 +251,76 @@ describe("pools", () => {
         own.close();
       }),
     );
+  });
+
+  it("as many requests at once, over and over, take no new connections, and few are kept afterwards", async () => {
+    first = -1;
+    const count = 80;
+    let held: (() => void)[] = [];
+    serve = async ({ wire, readRequest }) => {
+      for (;;) {
+        const { line } = await readRequest();
+        held.push(() => wire.send(ok(line)));
+        if (held.length < count) continue;
+        // All answers at once: for a moment all connections are free.
+        for (const answer of held) answer();
+        held = [];
+      }
+    };
+    const before = origin.connections.length;
+    const clients = await Promise.all(
+      Array.from({ length: count }, () => connectThrough(keyswap, sandbox, host, origin.port)),
+    );
+    for (let i = 0; i < 4; i++) {
+      for (const own of clients) own.send(get(`/${i}`));
+      for (const own of clients) expect((await own.read()).body.toString()).toBe(`GET /${i} HTTP/1.1`);
+    }
+    for (const own of clients) own.close();
+    expect(origin.connections.length - before).toBe(count);
+    const opened = origin.connections.slice(before);
+    await vi.waitFor(() => expect(opened.filter(({ wire }) => !wire.isEnded).length).toBe(64), 10_000);
+  });
+
+  it("a request that waits for a new connection goes out on one that another request gives back", async () => {
+    first = -1;
+    const arrived = Promise.withResolvers<void>();
+    const answer = Promise.withResolvers<void>();
+    serve = async ({ wire, readRequest }) => {
+      for (let i = 0; i < 2; i++) {
+        const { line } = await readRequest();
+        arrived.resolve();
+        await answer.promise;
+        wire.send(ok(line));
+      }
+    };
+    // The first connection gets through; others are taken and not answered, as by a destination that is overloaded.
+    const waiting = Promise.withResolvers<void>();
+    const sockets: Socket[] = [];
+    const gate = createServer((socket) => {
+      sockets.push(socket.on("error", () => {}));
+      if (sockets.length > 1) return waiting.resolve();
+      const onward = connect(origin.port, "127.0.0.1").on("error", () => {});
+      socket.pipe(onward).pipe(socket);
+    });
+    await new Promise<void>((resolve) => gate.listen(0, "127.0.0.1", resolve));
+    const { port } = gate.address() as AddressInfo;
+    const clients = [
+      await connectThrough(keyswap, sandbox, host, port),
+      await connectThrough(keyswap, sandbox, host, port),
+    ];
+    try {
+      clients[0]?.send(get("/first"));
+      await arrived.promise;
+      clients[1]?.send(get("/second"));
+      await waiting.promise;
+      answer.resolve();
+      expect((await clients[0]?.read())?.body.toString()).toBe("GET /first HTTP/1.1");
+      expect((await clients[1]?.read())?.body.toString()).toBe("GET /second HTTP/1.1");
+      expect(sockets.length).toBe(2);
+    } finally {
+      for (const own of clients) own.close();
+      for (const socket of sockets) socket.destroy();
+      gate.close();
+    }
   });
 });
