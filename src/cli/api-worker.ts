@@ -6,6 +6,7 @@ import { parentPort } from "node:worker_threads";
 import { createLogging } from "../telemetry/logger.ts";
 import { openApiService } from "./api-service.ts";
 import type { FromApiThread, ToApiThread } from "./api-thread.ts";
+import { collectOnceQuiet } from "./quiet-collection.ts";
 import { describeStartFailure } from "./start-failure.ts";
 
 // Whoever makes this thread gives one.
@@ -26,6 +27,7 @@ try {
     port.close();
   });
   say({ type: "ready", url: service.url });
+  collectOnceQuiet();
 } catch (error) {
   await logging.flush();
   say({ type: "failed", failure: describeStartFailure(error, "the Secret API", "KEYSWAP_API_LISTEN") });

@@ -4,9 +4,10 @@
 // only used under the flags it was compiled with: made earlier they cost a start 20 ms in each of its threads.
 
 import { setFlagsFromString } from "node:v8";
-import { constants, createContext, runInContext } from "node:vm";
 import { collectWith } from "../proxy/dead-buffers.ts";
+import { collector } from "./collector.ts";
 import { isTriedNode } from "./launch.ts";
+import { collectOnceQuiet } from "./quiet-collection.ts";
 
 /**
  * Each piece of a body that was relayed is garbage outside of V8's heap, which only a collection of the young generation
@@ -42,15 +43,19 @@ const noPretenuring = "--no-allocation-site-pretenuring";
  * and the first 20,000 requests cost a quarter less.
  */
 const earlyCompiling = ["--invocation-count-for-maglev=100", "--invocation-count-for-turbofan=500"];
-/** The young generation is collected by the bytes that went through, too (dead-buffers.ts). */
-const exposedCollector = "--expose-gc";
+/**
+ * V8 throws away the code of what was not run for some collections, and the one after the start (quiet-collection.ts) is
+ * several in one.
+ */
+const keptCode = "--no-flush-bytecode";
 
 /** For a process that is a service and nothing else. */
 export function tuneEngine(): void {
   // Flags are V8's, they come and go: it complains to stderr about one that it does not know.
   if (!isTriedNode()) return;
-  for (const flag of [oldGeneration, noPretenuring, ...earlyCompiling, exposedCollector]) setFlagsFromString(flag);
-  // Contexts that are made from now on have it.
-  const collect: NodeJS.GCFunction = runInContext("gc", createContext(constants.DONT_CONTEXTIFY));
+  for (const flag of [oldGeneration, noPretenuring, ...earlyCompiling, keptCode]) setFlagsFromString(flag);
+  // It is collected by the bytes that went through, too (dead-buffers.ts).
+  const collect = collector();
   collectWith(() => void collect({ type: "minor", execution: "sync" }));
+  collectOnceQuiet();
 }

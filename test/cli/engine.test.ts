@@ -33,3 +33,31 @@ test("a tuned service collects its young generation by the bytes that went throu
   expect(count("")).toBeLessThan(5);
   expect(count("tuneEngine()")).toBeGreaterThanOrEqual(20);
 });
+
+test("what a start leaves behind is collected once the thread has nothing to do", () => {
+  const collected = run(`
+    import { PerformanceObserver, constants } from "node:perf_hooks";
+    const { collectOnceQuiet } = await import(${source("cli/quiet-collection.ts")});
+    const busy = () => {
+      for (const end = Date.now() + 100; Date.now() < end; );
+    };
+    let busySince = performance.now();
+    let quietSince = Infinity;
+    const done = Promise.withResolvers();
+    new PerformanceObserver((list) => {
+      for (const { detail, startTime } of list.getEntries()) {
+        if (detail.kind === constants.NODE_PERFORMANCE_GC_MAJOR && startTime >= busySince) done.resolve(startTime >= quietSince);
+      }
+    }).observe({ entryTypes: ["gc"] });
+    const working = setInterval(busy, 110);
+    setTimeout(() => {
+      clearInterval(working);
+      quietSince = performance.now();
+    }, 2_500);
+    setTimeout(() => done.resolve("no collection"), 20_000);
+    collectOnceQuiet();
+    console.log(await done.promise);
+    process.exit();
+  `);
+  expect(collected.trim()).toBe("true");
+});
