@@ -100,7 +100,7 @@ export interface ProxyLimits {
   readonly answerTimeoutMs: number;
   /** For the next bytes of an answer once the client has ended its direction: it may be gone altogether. */
   readonly halfClosedTimeoutMs: number;
-  /** Unused upstream connections kept for one sandbox and authority; as many as were just in use for a second. */
+  /** Unused upstream connections kept for one sandbox and authority; for seconds also as many as were just in use. */
   readonly maxIdlePerAuthority: number;
   /** A lookup of an unknown placeholder while a request waits. */
   readonly lookupTimeoutMs: number;

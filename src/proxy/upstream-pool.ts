@@ -35,7 +35,7 @@ type Protocol = "http/1.1" | "h2";
  * What is kept beyond `maxIdlePerAuthority` goes after this time in milliseconds, not at once: of many requests that run at
  * the same time, many connections are free for a moment, and the next requests would have to dial all over again.
  */
-const spareMs = 1_000;
+const spareMs = 5_000;
 
 /** What one sandbox has open, to whatever authorities: a walk through names or ports must not use up all descriptors. */
 class Tenant {

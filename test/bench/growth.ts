@@ -1,5 +1,6 @@
 // What a small request costs where there is more of something: secrets in the organization, grants of the sandbox, open
-// connections, worker processes. Each pair is measured in turns within one run; ratios are medians over rounds. Linux.
+// connections, requests at the same time, worker processes. Each pair is measured in turns within one run; ratios are medians
+// over rounds. Linux.
 
 import { makePki } from "../support/pki.ts";
 import { Connection, type Target } from "./load.ts";
@@ -13,6 +14,7 @@ const connections = 16;
 const manySecrets = 10_000;
 const manyGrants = 1_000;
 const manyConnections = 2_000;
+const manyAtOnce = 200;
 const workers = 2;
 
 export interface Growth {
@@ -51,6 +53,7 @@ export async function measureGrowth(options: GrowthOptions, tell: (row: Growth) 
       () => byGrants(origin, options, "other hosts'", (at) => `host-${at}.example.com`),
       () => byGrants(origin, options, "the same host's", () => hostName),
       () => byConnections(origin, options),
+      () => byRequestsAtOnce(origin, options),
       () => byWorkers(origin, options),
     ];
     for (const pair of pairs) {
@@ -102,6 +105,13 @@ async function byConnections(origin: OriginPeer, options: GrowthOptions): Promis
     options,
     "1.20",
   );
+}
+
+async function byRequestsAtOnce(origin: OriginPeer, options: GrowthOptions): Promise<Growth> {
+  await using few = await startSubject(origin);
+  await using many = await startSubject(origin);
+  const sides = [await sideOf(few), await sideOf(many, [], manyAtOnce, manyAtOnce)] as const;
+  return await compare(`${connections} -> ${manyAtOnce} requests at the same time`, sides, options, "1.20");
 }
 
 /**

@@ -24,12 +24,10 @@ export async function startSubject(origin: OriginPeer, env: Readonly<Record<stri
   const bench = makeWorkbench({ KEYSWAP_ALLOW_PRIVATE: "127.0.0.0/8", ...env });
   const caFile = join(bench.env.HOME!, "origin-ca.pem");
   writeFileSync(caFile, origin.caPem);
-  let isStopped = false;
   const keyswap = await bench.start(["start"], { env: { KEYSWAP_UPSTREAM_CA: caFile } });
   // A run that is cut short leaves nothing behind.
-  process.once("exit", () => {
-    if (!isStopped) process.kill(keyswap.pid);
-  });
+  const kill = (): void => void process.kill(keyswap.pid);
+  process.once("exit", kill);
   const apiKey = readFileSync(join(bench.dataDir, "api-key"), "utf8").trim();
   const post = async (path: string, body: object): Promise<unknown> => {
     const answer = await fetch(`${keyswap.ready.api}${path}`, {
@@ -58,7 +56,7 @@ export async function startSubject(origin: OriginPeer, env: Readonly<Record<stri
     },
     [Symbol.asyncDispose]: async () => {
       await keyswap.stop();
-      isStopped = true;
+      process.off("exit", kill);
       await bench[Symbol.asyncDispose]();
     },
   };
