@@ -102,6 +102,8 @@ export interface ProxyLimits {
   readonly halfClosedTimeoutMs: number;
   /** Unused upstream connections kept for one sandbox and authority; for seconds also as many as were just in use. */
   readonly maxIdlePerAuthority: number;
+  /** Authorities that a sandbox may be connected to before an unused connection goes for each new one. */
+  readonly maxAuthorities: number;
   /** A lookup of an unknown placeholder while a request waits. */
   readonly lookupTimeoutMs: number;
 }
@@ -122,5 +124,6 @@ export const defaultProxyLimits: ProxyLimits = {
   answerTimeoutMs: 600_000,
   halfClosedTimeoutMs: 60_000,
   maxIdlePerAuthority: 64,
+  maxAuthorities: 100,
   lookupTimeoutMs: 2_000,
 };

@@ -69,6 +69,7 @@ export class Services {
       dialler: parts.dialler,
       message: parts.options.limits.message,
       maxIdlePerAuthority: parts.options.limits.maxIdlePerAuthority,
+      maxAuthoritiesPerSandbox: parts.options.limits.maxAuthorities,
       maxPerSandbox: parts.options.limits.maxSandboxConnections,
       idleMs: parts.options.limits.upstreamIdleMs,
       clock: parts.clock,

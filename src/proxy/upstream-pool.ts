@@ -22,6 +22,8 @@ export interface UpstreamPoolOptions {
   readonly message: MessageLimits;
   /** How many are kept for longer than `spareMs`. */
   readonly maxIdlePerAuthority: number;
+  /** Authorities that a sandbox may be connected to before an unused connection goes for each new one. */
+  readonly maxAuthoritiesPerSandbox: number;
   /** Connections of one sandbox, in use or kept. */
   readonly maxPerSandbox: number;
   readonly idleMs: number;
@@ -48,10 +50,13 @@ class Tenant {
     this.sandboxId = sandboxId;
   }
 
-  /** Gives up a connection that nothing runs on; false where there is none. */
-  evict(): boolean {
-    for (const origin of this.origins) if (origin.evict()) return true;
-    return false;
+  /** Gives up the connection that was free for longest, but not one to `spared`; false where there is none. */
+  evict(spared?: Origin): boolean {
+    let oldest: Origin | undefined;
+    for (const origin of this.origins) {
+      if (origin !== spared && origin.freeSince < (oldest?.freeSince ?? Number.POSITIVE_INFINITY)) oldest = origin;
+    }
+    return oldest?.evict() ?? false;
   }
 }
 
@@ -94,16 +99,21 @@ class Origin implements Http1UpstreamOwner, Http2UpstreamOwner {
     return undefined;
   }
 
-  /** Closes the one that was free for longest, if any is. */
+  /** Since when the connection is free that was free for longest; Infinity: none is. */
+  get freeSince(): number {
+    return Math.min(
+      this.idle[0]?.freeSince ?? Number.POSITIVE_INFINITY,
+      ...this.shared.map(({ freeSince }) => freeSince),
+    );
+  }
+
+  /** Closes that one. */
   evict(): boolean {
-    const oldest = this.idle.shift();
-    if (oldest !== undefined) {
-      oldest.destroy();
-      return true;
-    }
-    const unused = this.shared.find(({ freeSince }) => freeSince !== Number.POSITIVE_INFINITY);
-    unused?.close();
-    return unused !== undefined;
+    const { freeSince } = this;
+    if (freeSince === Number.POSITIVE_INFINITY) return false;
+    if (this.idle[0]?.freeSince === freeSince) this.idle.shift()?.destroy();
+    else this.shared.find((connection) => connection.freeSince === freeSince)?.close();
+    return true;
   }
 
   onFree(connection: Http1Upstream): void {
@@ -265,8 +275,11 @@ export class UpstreamPool implements Timed {
   }
 
   /** Dials where the sandbox may have one more; else something that is only kept has to go for it. */
-  async #dial<S extends Socket>({ tenant }: Origin, dial: () => Promise<S>): Promise<S> {
-    if (tenant.connections >= this.#options.maxPerSandbox && !tenant.evict()) {
+  async #dial<S extends Socket>(origin: Origin, dial: () => Promise<S>): Promise<S> {
+    const { tenant } = origin;
+    const { maxAuthoritiesPerSandbox, maxPerSandbox } = this.#options;
+    const isMade = tenant.origins.size > maxAuthoritiesPerSandbox && tenant.evict(origin);
+    if (tenant.connections >= maxPerSandbox && !isMade && !tenant.evict()) {
       throw new KeyswapError("sandbox-overloaded", "connections to destinations");
     }
     tenant.connections += 1;

@@ -323,4 +323,40 @@ describe("pools", () => {
       gate.close();
     }
   });
+
+  it("who goes from one authority to the next keeps connections to the last ones", async () => {
+    const own = await startKeyswap({ limits: { maxAuthorities: 3 } });
+    const origins: RawOrigin[] = [];
+    try {
+      const mine = await own.secret("another value", [host]);
+      const walker = await own.sandbox([mine]);
+      const answer = async ({ wire, readRequest }: RawConnection): Promise<void> => {
+        for (;;) {
+          await readRequest();
+          wire.send(ok("here"));
+        }
+      };
+      const visit = async (at: number): Promise<void> => {
+        const wire = await connectThrough(own, walker, host, origins[at]!.port);
+        wire.send(get());
+        expect((await wire.read()).body.toString()).toBe("here");
+        wire.close();
+      };
+      for (let at = 0; at < 6; at++) {
+        origins.push(await startRawOrigin({ pki: own.pki, names: [host] }, answer));
+        await visit(at);
+        // A clock of milliseconds tells who was first.
+        await new Promise((resolve) => setTimeout(resolve, 2));
+      }
+      const open = () => origins.map(({ connections }) => connections.filter(({ wire }) => !wire.isEnded).length);
+      await vi.waitFor(() => expect(open()).toEqual([0, 0, 0, 1, 1, 1]));
+      // The one that is used is not the next to go.
+      await visit(3);
+      await visit(0);
+      await vi.waitFor(() => expect(open()).toEqual([1, 0, 0, 1, 0, 1]));
+    } finally {
+      await own.close();
+      for (const { close } of origins) await close();
+    }
+  });
 });
