@@ -14,7 +14,7 @@ test.runIf(linux)(
     bench = makeWorkbench();
     const keyswap = await bench.start(["start"]);
     const words = readFileSync(`/proc/${keyswap.pid}/cmdline`, "utf8").split("\0");
-    expect(words).toContain("--max-semi-space-size=4");
+    expect(words).toContain("--max-semi-space-size=8");
     expect(words).toContain("start");
     expect((await keyswap.stop()).code).toBe(0);
   },
