@@ -11,13 +11,14 @@ import { currentBundle } from "./bundle.ts";
 const services: ReadonlySet<string> = new Set(["start", "proxy", "api"]);
 
 /**
- * MiB of each half of the young generation. What passes through a proxy dies young: V8's own 16 MiB only lets more of it pile
- * up, 20 MB and, measured, for no less CPU. With 4 there are 8 MB less of it, and a POST of 32 KiB costs a tenth more.
+ * MiB that each half of the young generation may have. What passes through a proxy dies young: V8's own 16 MiB only lets more
+ * of it pile up, 20 MB and, measured, for no less CPU.
  */
 const semiSpace = "--max-semi-space-size";
 const semiSpaceMib = 8;
-/** Its size at first, where it stays (serve.ts): at V8's own 1 MiB, collecting is a sixth of all work with HTTP/2. */
+/** MiB at first: at V8's own 1, collecting is a sixth of all work with HTTP/2; 8 take a start 20 ms of CPU more. */
 const firstSemiSpace = "--min-semi-space-size";
+const firstSemiSpaceMib = 4;
 /** It is collected by one thread: it is so small that waking others costs more than they take over, a third of a POST of 32 KiB. */
 const oneCollectingThread = "--no-parallel-scavenge";
 /** Memory that one thread of OpenSSL's or SQLite's has freed is of use to the others. */
@@ -34,7 +35,7 @@ export function isTriedNode(): boolean {
  * Those that can be set later are (engine.ts): with most flags of V8 on its command line Node compiles its own modules anew
  * instead of using the compiled code that it brings with it.
  */
-const tuning = [`${firstSemiSpace}=${semiSpaceMib}`, oneCollectingThread];
+const tuning = [`${firstSemiSpace}=${firstSemiSpaceMib}`, oneCollectingThread];
 
 /**
  * Has Node keep compiled code, and for a service replaces this process by one with the limits above: same id, same files,

@@ -4,7 +4,7 @@ import type { EffectiveConfig } from "../config/load.ts";
 import type { Config } from "../config/settings.ts";
 import { createLogging, type Logger } from "../telemetry/logger.ts";
 import { type Cli, reportFailure } from "./command.ts";
-import { boundYoungGeneration, tuneEngine } from "./engine.ts";
+import { tuneEngine } from "./engine.ts";
 import { harden } from "./hardening.ts";
 import { Reloader } from "./reload.ts";
 import type { Service, ServiceAddresses } from "./service.ts";
@@ -18,7 +18,6 @@ export async function serve(
 ): Promise<number> {
   // From the first moment: a signal during the start closes what was started.
   const stop = new StopSignals();
-  boundYoungGeneration();
   let reloader: Reloader | undefined;
   const reload = () => reloader?.request();
   // On a terminal it says that the terminal is gone, and ends the process as ever.

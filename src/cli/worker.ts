@@ -1,7 +1,7 @@
 // A worker process of `--workers`: the proxy, told by the control process what to do. It ends with it.
 
 import { createLogging } from "../telemetry/logger.ts";
-import { boundYoungGeneration, tuneEngine } from "./engine.ts";
+import { tuneEngine } from "./engine.ts";
 import { harden } from "./hardening.ts";
 import { type LocalProxyPart, openCertificateAuthority, openProxyPart } from "./proxy-part.ts";
 import { newAssembly } from "./service.ts";
@@ -25,7 +25,6 @@ process.on("disconnect", () => process.exit(1));
 process.once("message", (message: ToWorker) => {
   if (message.type === "begin") void begin(message);
 });
-boundYoungGeneration();
 
 async function begin({ index, config: sent, apiUrl, proxyKey, listening }: Begin): Promise<void> {
   let config = decodeConfig(sent);
