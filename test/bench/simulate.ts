@@ -14,11 +14,11 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 
-/** Microseconds of CPU, from `npm run bench` and api-cost.ts (PostgreSQL), both on one busy machine: see docs/scale.md. */
+/** Microseconds of CPU, from `npm run bench` and api-cost.ts (PostgreSQL), and estimates: see docs/scale.md. */
 const costs = {
-  gateway: { request: requestCost(), fetch: 600, event: 20 },
-  api: { fetch: 1160, write: 2700, event: 11, report: 1500, greeting: 30 },
-  postgres: { fetch: 1085, write: 2800, report: 300, notify: 50, poll: 60 },
+  gateway: { request: requestCost(), fetch: 300, event: 10 },
+  api: { fetch: 490, write: 1600, event: 5, report: 700, greeting: 15 },
+  postgres: { fetch: 655, write: 1550, report: 150, notify: 25, poll: 30 },
 } as const;
 /** Bytes in memory: of one sandbox's 5 grants, compiled for one host (measured), and of a gateway with none. */
 const grantsBytes = 37 * 1024;
