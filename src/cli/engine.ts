@@ -46,7 +46,7 @@ export function tuneEngine(): void {
   // Flags are V8's, they come and go: it complains to stderr about one that it does not know.
   if (!isTriedNode()) return;
   for (const flag of [oldGeneration, noPretenuring, ...earlyCompiling, keptCode]) setFlagsFromString(flag);
-  // It is collected by the bytes that went through, too (dead-buffers.ts).
+  // The young generation is collected by the bytes that went through, too (dead-buffers.ts).
   const collect = collector();
   collectWith(() => void collect({ type: "minor", execution: "sync" }));
   collectOnceQuiet();

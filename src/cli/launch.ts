@@ -16,7 +16,7 @@ const services: ReadonlySet<string> = new Set(["start", "proxy", "api"]);
  */
 const semiSpace = "--max-semi-space-size";
 const semiSpaceMib = 8;
-/** MiB at first: at V8's own 1, collecting is a sixth of all work with HTTP/2; 8 take a start 20 ms of CPU more. */
+/** MiB at first: at V8's own 1, collecting is a sixth of all work with HTTP/2; 8 take a start 40 ms of CPU more. */
 const firstSemiSpace = "--min-semi-space-size";
 const firstSemiSpaceMib = 4;
 /** It is collected by one thread: it is so small that waking others costs more than they take over, a third of a POST of 32 KiB. */

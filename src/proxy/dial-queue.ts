@@ -40,12 +40,9 @@ export class DialQueue<T> {
 
   /** A connection for the request that has waited longest; false where none waits. */
   give(connection: T): boolean {
-    for (const waiting of this.#waiting) {
-      this.#waiting.delete(waiting);
-      waiting.resolve(connection);
-      return true;
-    }
-    return false;
+    const first = this.#takeFirst();
+    first?.resolve(connection);
+    return first !== undefined;
   }
 
   async #dial(dial: (signal: AbortSignal) => Promise<T>): Promise<void> {
@@ -57,16 +54,14 @@ export class DialQueue<T> {
       if (!this.give(connection)) this.#onSpare(connection);
     } catch (error) {
       this.#dials.delete(abandon);
-      if (this.#dials.size < this.#waiting.size) this.#fail(error);
+      if (this.#dials.size < this.#waiting.size) this.#takeFirst()?.reject(error);
     }
   }
 
-  #fail(error: unknown): void {
-    for (const waiting of this.#waiting) {
-      this.#waiting.delete(waiting);
-      waiting.reject(error);
-      return;
-    }
+  #takeFirst(): Waiting<T> | undefined {
+    const [first] = this.#waiting;
+    if (first !== undefined) this.#waiting.delete(first);
+    return first;
   }
 
   /** Its dial goes with it, or another one that was begun after. */
@@ -74,6 +69,9 @@ export class DialQueue<T> {
     if (!this.#waiting.delete(waiting)) return;
     waiting.reject(reason);
     const last = [...this.#dials].at(-1);
-    if (this.#dials.size > this.#waiting.size) last?.abort(reason);
+    if (last === undefined || this.#dials.size <= this.#waiting.size) return;
+    // Not when it has ended: until then it would pass for one that brings something.
+    this.#dials.delete(last);
+    last.abort(reason);
   }
 }

@@ -100,3 +100,20 @@ it("who waited longest is served first", async () => {
   queue.give(2);
   expect(await Promise.all(waiting)).toEqual([1, 2]);
 });
+
+it("who leaves takes a dial along, and who comes at that moment gets one of its own", async () => {
+  const dials: AbortSignal[] = [];
+  const dial = (signal: AbortSignal): Promise<number> => {
+    dials.push(signal);
+    return new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error("abandoned"))));
+  };
+  const queue = new DialQueue<number>(() => {});
+  const clients = [new AbortController(), new AbortController(), new AbortController()];
+  const left = clients.map(({ signal }) => queue.wait(dial, signal));
+  for (const client of clients) client.abort(new Error("left"));
+  const next = queue.wait(dial, new AbortController().signal);
+  expect(dials.map(({ aborted }) => aborted)).toEqual([true, true, true, false]);
+  expect((await Promise.allSettled(left)).map(({ status }) => status)).toEqual(["rejected", "rejected", "rejected"]);
+  expect(queue.give(1)).toBe(true);
+  expect(await next).toBe(1);
+});
