@@ -2,6 +2,7 @@
 
 import type { Worker } from "node:cluster";
 import { CliError } from "./cli-error.ts";
+import { codeOf } from "./errno.ts";
 import type { ProxyPart } from "./proxy-part.ts";
 import { toCliError } from "./start-failure.ts";
 import type { FromWorker, Question, SentConfig, ToWorker } from "./worker-messages.ts";
@@ -50,7 +51,7 @@ export class WorkerProcess {
           void onAudit(Buffer.from(message.bytes)).then(
             () => this.send({ type: "audit-written", id: message.id, problem: undefined }),
             (error: unknown) => {
-              const problem = error instanceof Error ? error.message : "unknown";
+              const problem = { message: error instanceof Error ? error.message : "unknown", code: codeOf(error) };
               this.send({ type: "audit-written", id: message.id, problem });
             },
           );

@@ -73,6 +73,8 @@ export class AuditLog implements AuditSink {
   #draining: Promise<void> | undefined;
   #isFailing = false;
   #isClosed = false;
+  /** `close` has said what is lost: nothing is written any more. */
+  #isGivenUp = false;
   #dropped = 0;
   #droppedUnwritten = 0;
 
@@ -107,12 +109,11 @@ export class AuditLog implements AuditSink {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    const deadline = performance.now() + CLOSE_MS;
-    while (this.#hasWork() && performance.now() < deadline) {
-      this.#startDrain();
-      await this.#draining;
-      if (this.#hasWork()) await pause(FLUSH_MS);
-    }
+    const tooLate = Promise.withResolvers<void>();
+    const deadline = setTimeout(tooLate.resolve, CLOSE_MS);
+    await Promise.race([this.#writeRest(), tooLate.promise]);
+    this.#isGivenUp = true;
+    clearTimeout(deadline);
     clearTimeout(this.#timer);
     const lost = this.#queue.lines + this.#rest.toString("latin1").split("\n").length - 1;
     if (lost > 0) {
@@ -124,6 +125,14 @@ export class AuditLog implements AuditSink {
       await this.#writer?.close();
     } catch (error) {
       this.#report("the audit log could not be closed", error);
+    }
+  }
+
+  async #writeRest(): Promise<void> {
+    while (this.#hasWork() && !this.#isGivenUp) {
+      this.#startDrain();
+      await this.#draining;
+      if (this.#hasWork()) await pause(FLUSH_MS);
     }
   }
 
@@ -159,7 +168,10 @@ export class AuditLog implements AuditSink {
           this.#rest = this.#block.content;
           await writer.prepare(this.#rest.length);
         }
-        while (this.#rest.length > 0) this.#rest = this.#rest.subarray(await writer.writeSome(this.#rest));
+        while (this.#rest.length > 0) {
+          if (this.#isGivenUp) return;
+          this.#rest = this.#rest.subarray(await writer.writeSome(this.#rest));
+        }
         if (this.#block !== undefined) this.#queue.giveBack(this.#block);
         this.#block = undefined;
         if (this.#isFailing) this.#report("the audit log is written again");

@@ -2,7 +2,8 @@
 //
 //   AuditLog (worker) ─► AuditForwarder ─► IPC ─► AuditCollector ─► file or stderr
 //
-// Invariants: batches stay whole; a worker is told that its batch was written only after it was.
+// Invariants: batches stay whole, but for the last one where the end cuts it; a worker is told that its batch was written only
+// after it was.
 
 import type { AuditWriter } from "./audit-file.ts";
 
@@ -26,11 +27,15 @@ export class AuditForwarder implements AuditWriter {
 
 /** Pause after a write that failed in the middle of a batch. */
 const RETRY_MS = 500;
+/** Whoever gave something has ended by then, after a longer wait of its own. */
+const CLOSE_MS = 1_000;
 
 export class AuditCollector {
   readonly #writer: AuditWriter;
   #last: Promise<void> = Promise.resolve();
   #isClosed = false;
+  /** The end came in the middle of a batch: nothing may follow half a line. */
+  #isCut = false;
 
   constructor(writer: AuditWriter) {
     this.#writer = writer;
@@ -43,14 +48,18 @@ export class AuditCollector {
     return written;
   }
 
-  /** Waits for what was given. */
+  /** Waits for what was given, a second at most, and not for a writer that fails. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    await this.#last;
+    const tooLate = Promise.withResolvers<void>();
+    const deadline = setTimeout(tooLate.resolve, CLOSE_MS);
+    await Promise.race([this.#last, tooLate.promise]);
+    clearTimeout(deadline);
     await this.#writer.close();
   }
 
   async #write(bytes: Buffer): Promise<void> {
+    if (this.#isCut) throw new Error("the audit log has ended");
     await this.#writer.prepare(bytes.length);
     let rest = bytes;
     while (rest.length > 0) {
@@ -58,7 +67,9 @@ export class AuditCollector {
         rest = rest.subarray(await this.#writer.writeSome(rest));
       } catch (error) {
         // Half a line must be followed by its other half, not by another worker's.
-        if (rest.length === bytes.length || this.#isClosed) throw error;
+        if (rest.length === bytes.length) throw error;
+        this.#isCut = this.#isClosed;
+        if (this.#isCut) throw error;
         await new Promise((done) => setTimeout(done, RETRY_MS));
       }
     }

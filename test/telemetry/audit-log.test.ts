@@ -228,6 +228,24 @@ describe("a writer that fails", () => {
   });
 });
 
+test("a writer that never comes back is given up at the end, and what it holds counts as lost", async () => {
+  const writer = new ScriptedWriter();
+  let free: () => void = () => {};
+  writer.gate = new Promise((done) => {
+    free = done;
+  });
+  const log = new AuditLog(writer, { clock, report });
+  for (const id of ["a", "b"]) log.record(event(id));
+  await until(() => writer.batches === 1);
+  log.record(event("c"));
+  await log.close();
+  expect(log.dropped).toBe(3);
+  expect(reports).toEqual(["3 audit events could not be written before the end"]);
+  free();
+  await new Promise(setImmediate);
+  expect(writer.written).toBe("");
+});
+
 test("a full queue drops, counts, and writes the count", async () => {
   const writer = new ScriptedWriter();
   let open: () => void = () => {};

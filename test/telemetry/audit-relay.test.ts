@@ -26,6 +26,8 @@ class SlowWriter implements AuditWriter {
   async close(): Promise<void> {}
 }
 
+const busy = Object.assign(new Error("try again"), { code: "EAGAIN" });
+
 test("batches of several workers stay whole, in the order in which they came", async () => {
   const writer = new SlowWriter();
   const collector = new AuditCollector(writer);
@@ -50,4 +52,17 @@ test("a batch of which nothing was written is told to be given again", async () 
   await expect(collector.write(Buffer.from("first\n"))).rejects.toThrow("ENOSPC");
   await collector.write(Buffer.from("first\n"));
   expect(writer.text).toBe("first\n");
+});
+
+test("a batch that the end cuts in the middle is the last: nothing follows half a line", async () => {
+  const writer = new SlowWriter();
+  const writeSome = writer.writeSome.bind(writer);
+  // The pipe has room for the beginning of the first batch, and for all of the second, which is shorter than a page.
+  writer.writeSome = (bytes) => (bytes.toString() === "st line\n" ? Promise.reject(busy) : writeSome(bytes));
+  const collector = new AuditCollector(writer);
+  const both = Promise.allSettled(["first line\n", "second\n"].map((line) => collector.write(Buffer.from(line))));
+  while (writer.text === "") await new Promise((done) => setImmediate(done));
+  await collector.close();
+  expect((await both).map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+  expect(writer.text).toBe("fir");
 });
