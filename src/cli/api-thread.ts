@@ -2,6 +2,7 @@
 
 import { Worker } from "node:worker_threads";
 import type { LogLevel } from "../telemetry/logger.ts";
+import { stderrLog } from "../telemetry/stderr.ts";
 import type { ApiService, ApiServiceOptions } from "./api-service.ts";
 import { CliError } from "./cli-error.ts";
 import { boundThreads } from "./engine.ts";
@@ -19,6 +20,8 @@ export type ToApiThread =
   | { readonly type: "close" };
 
 export type FromApiThread =
+  /** For stderr, with its line feed. */
+  | { readonly type: "log"; readonly line: string }
   | { readonly type: "ready"; readonly url: string }
   | { readonly type: "failed"; readonly failure: StartFailure }
   | { readonly type: "closed" };
@@ -50,13 +53,17 @@ export function spawnApiThreadAhead(): void {
 function spawnApiThread(): SpawnedApiThread {
   boundThreads();
   const worker = new Worker(workerEntry(), { eval: true, name: "secret-api" });
-  worker.unref();
+  worker.on("message", (message: FromApiThread) => {
+    if (message.type === "log") stderrLog.write(message.line);
+  });
   const ended = new Promise<Error>((resolve) => {
     worker.on("error", (error) =>
       resolve(error instanceof Error ? error : new Error("the Secret API's thread failed")),
     );
     worker.on("exit", () => resolve(new Error("the Secret API's thread ended")));
   });
+  // After the listeners: one for messages takes it back.
+  worker.unref();
   return { worker, ended };
 }
 
@@ -74,10 +81,10 @@ export async function startApiThread(data: ApiThreadData): Promise<ApiThread> {
   const send = (message: ToApiThread) => worker.postMessage(message);
   worker.ref();
   send({ type: "start", data });
-  const first = await Promise.race([nextMessage(worker), failed]);
+  const first = await Promise.race([startAnswer(worker), failed]);
   if (first.type !== "ready") {
     await worker.terminate();
-    throw first.type === "failed" ? toCliError(first.failure) : new CliError(1, "the Secret API ended at its start");
+    throw toCliError(first.failure);
   }
   return {
     url: first.url,
@@ -107,6 +114,12 @@ function workerEntry(): string {
   return `require("node:module").enableCompileCache(); import(${JSON.stringify(file)});`;
 }
 
-function nextMessage(worker: Worker): Promise<FromApiThread> {
-  return new Promise((resolve) => worker.once("message", resolve));
+type StartAnswer = Extract<FromApiThread, { readonly type: "ready" | "failed" }>;
+
+function startAnswer(worker: Worker): Promise<StartAnswer> {
+  return new Promise((resolve) => {
+    worker.on("message", (message: FromApiThread) => {
+      if (message.type === "ready" || message.type === "failed") resolve(message);
+    });
+  });
 }

@@ -3,7 +3,7 @@
 
 import { once } from "node:events";
 import { parentPort } from "node:worker_threads";
-import { createLogging } from "../telemetry/logger.ts";
+import { createLogging, type LogLines } from "../telemetry/logger.ts";
 import { openApiService } from "./api-service.ts";
 import type { FromApiThread, ToApiThread } from "./api-thread.ts";
 import { collectOnceQuiet } from "./quiet-collection.ts";
@@ -16,19 +16,19 @@ const say = (message: FromApiThread) => port.postMessage(message);
 // Posted by api-thread.ts, whose types say so.
 const [first] = (await once(port, "message")) as [ToApiThread];
 if (first.type !== "start") throw new TypeError(`${first.type} before the start`);
-const logging = createLogging({ level: first.data.logLevel });
+// Messages arrive in the order in which they were sent: nothing is left to flush once a later one was.
+const destination: LogLines = { write: (line) => say({ type: "log", line }), flush: async () => {} };
+const { logger } = createLogging({ level: first.data.logLevel, destination });
 try {
-  const service = await openApiService(first.data.service, logging.logger);
+  const service = await openApiService(first.data.service, logger);
   port.on("message", async (message: ToApiThread) => {
     if (message.type === "proxy-url") return service.setProxyUrl(message.url);
     await service.close();
-    await logging.flush();
     say({ type: "closed" });
     port.close();
   });
   say({ type: "ready", url: service.url });
   collectOnceQuiet();
 } catch (error) {
-  await logging.flush();
   say({ type: "failed", failure: describeStartFailure(error, "the Secret API", "KEYSWAP_API_LISTEN") });
 }

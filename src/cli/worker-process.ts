@@ -1,6 +1,8 @@
 // One worker process, as the control process holds it.
 
 import type { Worker } from "node:cluster";
+import type { Readable } from "node:stream";
+import { stderrLog } from "../telemetry/stderr.ts";
 import { CliError } from "./cli-error.ts";
 import { codeOf } from "./errno.ts";
 import type { ProxyPart } from "./proxy-part.ts";
@@ -63,8 +65,10 @@ export class WorkerProcess {
           message satisfies never;
       }
     });
+    relayLines(worker.process.stderr!, (lines) => stderrLog.write(lines)); // setupPrimary asks for a pipe
     this.ended = new Promise((done) => {
-      worker.once("exit", (code: number | null, signal: string | null) => {
+      // After its exit, and after the last of what it said.
+      worker.process.once("close", (code: number | null, signal: string | null) => {
         ready.reject(new CliError(1, `a worker ended at its start (${signal ?? code})`));
         for (const id of [...this.#questions.keys()]) this.#settle(id)?.reject(new CliError(1, "the worker ended"));
         done({ code, signal });
@@ -114,4 +118,18 @@ export class WorkerProcess {
     this.#questions.delete(id);
     return question;
   }
+}
+
+/** Of what a worker writes to stderr whole lines go on, so that none ends up in another's. */
+function relayLines(from: Readable, write: (lines: string) => void): void {
+  let rest = "";
+  from.setEncoding("utf8");
+  from.on("data", (text: string) => {
+    const end = text.lastIndexOf("\n") + 1;
+    if (end > 0) write(rest + text.slice(0, end));
+    rest = end > 0 ? text.slice(end) : rest + text;
+  });
+  from.on("end", () => {
+    if (rest !== "") write(`${rest}\n`);
+  });
 }

@@ -75,7 +75,8 @@ class Workers {
     }
     // Under the name it has here: `.ts` in a clone, `.js` in the package and in the bundle, where this file's own may differ.
     const exec = fileURLToPath(new URL(`worker${import.meta.url.slice(-3)}`, import.meta.url));
-    cluster.setupPrimary({ exec, args: [], serialization: "advanced" });
+    const stdio = ["inherit", "inherit", "pipe", "ipc"] as const;
+    cluster.setupPrimary({ exec, args: [], serialization: "advanced", stdio: [...stdio] });
   }
 
   #restarts = 0;

@@ -1,10 +1,10 @@
 // Where audit lines are written: a file that rotates by size, a named pipe, or stderr.
 
-import { constants, write } from "node:fs";
+import { constants } from "node:fs";
 import { type FileHandle, mkdir, open, rename, stat } from "node:fs/promises";
 import { dirname } from "node:path";
-import { promisify } from "node:util";
 import type { Clock } from "../core/ports.ts";
+import type { LineDescriptor } from "./line-descriptor.ts";
 
 /** Takes bytes in order. Both methods reject with the system's error and may be called again. */
 export interface AuditWriter {
@@ -119,21 +119,19 @@ async function renameIfThere(from: string, to: string): Promise<void> {
   }
 }
 
-const writeToDescriptor = promisify(write);
-
-/** A descriptor that somebody else owns. Written on the thread pool: a reader that stalls does not stall the process. */
+/** A descriptor that somebody else owns and others write to, too. */
 export class AuditDescriptor implements AuditWriter {
-  readonly #fd: number;
+  readonly #descriptor: LineDescriptor;
 
-  constructor(fd: number) {
-    this.#fd = fd;
+  constructor(descriptor: LineDescriptor) {
+    this.#descriptor = descriptor;
   }
 
   async prepare(): Promise<void> {}
 
   async writeSome(bytes: Buffer): Promise<number> {
-    const { bytesWritten } = await writeToDescriptor(this.#fd, bytes);
-    return bytesWritten;
+    await this.#descriptor.write(bytes);
+    return bytes.length;
   }
 
   async close(): Promise<void> {}

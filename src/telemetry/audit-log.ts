@@ -11,6 +11,8 @@ import type { AuditEvent } from "../core/audit.ts";
 import type { AuditSink, Clock } from "../core/ports.ts";
 import { AuditDescriptor, AuditFile, type AuditWriter } from "./audit-file.ts";
 import { type LineBlock, LineBlocks } from "./line-blocks.ts";
+import { isBusy } from "./line-descriptor.ts";
+import { stderrLines } from "./stderr.ts";
 
 /** Stands in the log where events are missing. */
 export interface DroppedEvent {
@@ -56,7 +58,7 @@ export async function openAuditWriter(
 ): Promise<AuditWriter | undefined> {
   const { target, clock, maxBytes = DEFAULT_MAX_BYTES, keptFiles = DEFAULT_KEPT_FILES } = options;
   if (target.kind === "off") return undefined;
-  if (target.kind === "stderr") return new AuditDescriptor(2);
+  if (target.kind === "stderr") return new AuditDescriptor(stderrLines);
   return AuditFile.open({ path: target.path, maxBytes, keptFiles, clock });
 }
 
@@ -196,11 +198,6 @@ export class AuditLog implements AuditSink {
 }
 
 const EMPTY: Buffer = Buffer.alloc(0);
-
-/** A pipe whose reader is slow: no fault, just later. */
-function isBusy(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "EAGAIN";
-}
 
 function pause(ms: number): Promise<void> {
   return new Promise((done) => setTimeout(done, ms));

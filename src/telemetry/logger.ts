@@ -1,11 +1,17 @@
 // The log: pino JSON on stderr. It names secrets and never holds a value; errors are cut down to what is safe to show.
 
 import { type Logger, pino } from "pino";
-import { LogDestination } from "./log-destination.ts";
+import type { LogDestination } from "./log-destination.ts";
+import { stderrLog } from "./stderr.ts";
 
 export type { Logger } from "pino";
 
 export type LogLevel = "trace" | "debug" | "info" | "warn" | "error" | "fatal" | "silent";
+
+export interface LoggingOptions {
+  readonly level: LogLevel;
+  readonly destination?: LogLines;
+}
 
 export interface Logging {
   readonly logger: Logger;
@@ -13,12 +19,14 @@ export interface Logging {
   flush(): Promise<void>;
 }
 
-/** `fd`: where to write, stderr if absent. */
-export function createLogging(options: { level: LogLevel; fd?: number }): Logging {
-  const destination = new LogDestination(options.fd ?? 2);
+/** Where log lines go, each with its line feed. */
+export type LogLines = Pick<LogDestination, "write" | "flush">;
+
+/** `destination`: stderr if absent. */
+export function createLogging({ level, destination = stderrLog }: LoggingOptions): Logging {
   const logger = pino(
     {
-      level: options.level,
+      level,
       base: { pid: process.pid },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },

@@ -137,7 +137,7 @@ export const sinkCases: readonly AttackCase[] = [
       holds(stderr.includes("audit"), stderr);
     },
   },
-  ...["1"].map((workers) => ({
+  ...["1", "2"].map((workers) => ({
     name: `a stderr that nobody reads, with log and audit on it, ${workers} process(es): traffic goes on, SIGTERM ends it`,
     run: async () => {
       using pipe = new BlockedPipe();

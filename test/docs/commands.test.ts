@@ -67,7 +67,10 @@ let env: Record<string, string>;
 
 beforeAll(() => {
   clone = mkdtempSync(join(tmpdir(), "keyswap-docs-"));
-  const tracked = execFileSync("git", ["ls-files", "-z"], { cwd: root, encoding: "utf8" }).split("\0");
+  const tracked = execFileSync("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], {
+    cwd: root,
+    encoding: "utf8",
+  }).split("\0");
   for (const path of tracked.filter((name) => name !== "" && existsSync(join(root, name)))) {
     mkdirSync(dirname(join(clone, path)), { recursive: true });
     cpSync(join(root, path), join(clone, path));

@@ -3,6 +3,7 @@ import { mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { LineDescriptor } from "../../src/telemetry/line-descriptor.ts";
 import { LogDestination } from "../../src/telemetry/log-destination.ts";
 
 let folder: string;
@@ -17,7 +18,7 @@ afterEach(() => {
 
 test("writes every line in order; flush waits for the last", async () => {
   const path = join(folder, "log");
-  const destination = new LogDestination(openSync(path, "w"));
+  const destination = new LogDestination(new LineDescriptor(openSync(path, "w")));
   const lines = Array.from({ length: 500 }, (_, index) => `line ${index}\n`);
   for (const [index, line] of lines.entries()) {
     destination.write(line);
@@ -28,16 +29,15 @@ test("writes every line in order; flush waits for the last", async () => {
 });
 
 test("gives up on a descriptor that is closed", async () => {
-  const destination = new LogDestination(1_000_000);
+  const destination = new LogDestination(new LineDescriptor(1_000_000));
   destination.write("x\n");
   await expect(destination.flush()).resolves.toBeUndefined();
 });
 
 test("a reader that stalls costs lines beyond the bound, not the process; the loss is written", async () => {
-  const source = resolve(import.meta.dirname, "../../src/telemetry/log-destination.ts");
+  const source = resolve(import.meta.dirname, "../../src/telemetry/stderr.ts");
   const script = `
-    const { LogDestination } = await import(${JSON.stringify(source)});
-    const log = new LogDestination(2);
+    const { stderrLog: log } = await import(${JSON.stringify(source)});
     const line = "x".repeat(1023) + "\\n";
     for (let index = 0; index < 4000; index++) log.write(line);
     // Only reached, and said on another descriptor, if the loop still turns while stderr is not read.
@@ -65,12 +65,11 @@ test("a reader that stalls costs lines beyond the bound, not the process; the lo
 });
 
 test("a reader that never comes back does not keep the process from ending", async () => {
-  const source = resolve(import.meta.dirname, "../../src/telemetry/log-destination.ts");
+  const source = resolve(import.meta.dirname, "../../src/telemetry/stderr.ts");
   // Touched, as the command does: Node then sets the pipe so that a write to it never waits.
   const script = `
     process.stderr;
-    const { LogDestination } = await import(${JSON.stringify(source)});
-    const log = new LogDestination(2);
+    const { stderrLog: log } = await import(${JSON.stringify(source)});
     for (let index = 0; index < 500; index++) log.write("x".repeat(1023) + "\\n");
     await log.flush();
     log.write("after the end\\n");

@@ -3,6 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { SecretValue } from "../../src/core/secret-value.ts";
+import { LineDescriptor } from "../../src/telemetry/line-descriptor.ts";
+import { LogDestination } from "../../src/telemetry/log-destination.ts";
 import { createLogging, describeError, type Logger } from "../../src/telemetry/logger.ts";
 
 let folder: string;
@@ -13,7 +15,10 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 async function logged(level: "info" | "warn", write: (logger: Logger) => void): Promise<unknown[]> {
   const path = join(folder, `${Math.random()}.log`);
-  const { logger, flush } = createLogging({ level, fd: openSync(path, "w") });
+  const { logger, flush } = createLogging({
+    level,
+    destination: new LogDestination(new LineDescriptor(openSync(path, "w"))),
+  });
   write(logger);
   await flush();
   return readFileSync(path, "utf8")
