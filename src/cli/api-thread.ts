@@ -6,6 +6,7 @@ import { stderrLog } from "../telemetry/stderr.ts";
 import type { ApiService, ApiServiceOptions } from "./api-service.ts";
 import { CliError } from "./cli-error.ts";
 import { boundThreads } from "./engine.ts";
+import { siblingFile } from "./sibling-file.ts";
 import { type StartFailure, toCliError } from "./start-failure.ts";
 
 export interface ApiThreadData {
@@ -109,8 +110,7 @@ export async function startApiThread(data: ApiThreadData): Promise<ApiThread> {
  * the type stripper with it, 12 MB and 50 ms for the rest of the thread's life.
  */
 function workerEntry(): string {
-  // Under the name it has here: `.ts` in a clone, `.js` in the package and in the bundle, where this file's own may differ.
-  const file = new URL(`api-worker${import.meta.url.slice(-3)}`, import.meta.url).href;
+  const file = siblingFile(import.meta.url, "api-worker").href;
   return `require("node:module").enableCompileCache(); import(${JSON.stringify(file)});`;
 }
 

@@ -9,13 +9,6 @@ import type { StartFailure } from "./start-failure.ts";
 
 export type Question = "metrics" | "readiness" | "apply";
 
-/** Why a batch of audit lines was not written. */
-export interface AuditProblem {
-  readonly message: string;
-  /** The system's, such as EAGAIN. */
-  readonly code: string;
-}
-
 export type ToWorker =
   | {
       readonly type: "begin";
@@ -30,7 +23,7 @@ export type ToWorker =
   | { readonly type: "listening"; readonly addresses: readonly Address[] }
   | { readonly type: "ask"; readonly id: number; readonly question: Question }
   | { readonly type: "prepare"; readonly id: number; readonly config: SentConfig }
-  | { readonly type: "audit-written"; readonly id: number; readonly problem: AuditProblem | undefined }
+  | { readonly type: "audit-written"; readonly id: number; readonly problem: string | undefined }
   | { readonly type: "close"; readonly graceMs: number };
 
 export type FromWorker =

@@ -4,7 +4,6 @@ import type { Worker } from "node:cluster";
 import type { Readable } from "node:stream";
 import { stderrLog } from "../telemetry/stderr.ts";
 import { CliError } from "./cli-error.ts";
-import { codeOf } from "./errno.ts";
 import type { ProxyPart } from "./proxy-part.ts";
 import { toCliError } from "./start-failure.ts";
 import type { FromWorker, Question, SentConfig, ToWorker } from "./worker-messages.ts";
@@ -53,7 +52,7 @@ export class WorkerProcess {
           void onAudit(Buffer.from(message.bytes)).then(
             () => this.send({ type: "audit-written", id: message.id, problem: undefined }),
             (error: unknown) => {
-              const problem = { message: error instanceof Error ? error.message : "unknown", code: codeOf(error) };
+              const problem = error instanceof Error ? error.message : "unknown";
               this.send({ type: "audit-written", id: message.id, problem });
             },
           );

@@ -7,7 +7,7 @@ import { type LocalProxyPart, openCertificateAuthority, openProxyPart } from "./
 import { newAssembly } from "./service.ts";
 import { describeStartFailure } from "./start-failure.ts";
 import { readVersion } from "./version.ts";
-import { type AuditProblem, decodeConfig, type FromWorker, type Question, type ToWorker } from "./worker-messages.ts";
+import { decodeConfig, type FromWorker, type Question, type ToWorker } from "./worker-messages.ts";
 
 type Begin = Extract<ToWorker, { readonly type: "begin" }>;
 
@@ -31,15 +31,12 @@ async function begin({ index, config: sent, apiUrl, proxyKey, listening }: Begin
   const logging = createLogging({ level: config.logLevel });
   const logger = logging.logger.child({ worker: index });
   harden(logger);
-  const audits = new Map<number, (problem: AuditProblem | undefined) => void>();
+  const audits = new Map<number, (problem: string | undefined) => void>();
   let lastAudit = 0;
   const forwardAudit = (bytes: Buffer) =>
     new Promise<void>((done, fail) => {
       lastAudit += 1;
-      audits.set(lastAudit, (problem) => {
-        if (problem === undefined) done();
-        else fail(Object.assign(new Error(problem.message), { code: problem.code }));
-      });
+      audits.set(lastAudit, (problem) => (problem === undefined ? done() : fail(new Error(problem))));
       void say({ type: "audit", id: lastAudit, bytes });
     });
   const assembly = newAssembly();

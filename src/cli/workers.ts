@@ -15,6 +15,7 @@ import { JoinedMetrics } from "../telemetry/joined-metrics.ts";
 import { Metrics, type MetricsJson } from "../telemetry/metrics.ts";
 import type { ProxyPart, ProxyPartOptions } from "./proxy-part.ts";
 import type { Assembly, PrepareReload } from "./service.ts";
+import { siblingFile } from "./sibling-file.ts";
 import { startStep } from "./start-failure.ts";
 import { readVersion } from "./version.ts";
 import { encodeConfig } from "./worker-messages.ts";
@@ -73,8 +74,7 @@ class Workers {
       );
       this.metrics = new JoinedMetrics(own, () => this.#collectMetrics());
     }
-    // Under the name it has here: `.ts` in a clone, `.js` in the package and in the bundle, where this file's own may differ.
-    const exec = fileURLToPath(new URL(`worker${import.meta.url.slice(-3)}`, import.meta.url));
+    const exec = fileURLToPath(siblingFile(import.meta.url, "worker"));
     const stdio = ["inherit", "inherit", "pipe", "ipc"] as const;
     cluster.setupPrimary({ exec, args: [], serialization: "advanced", stdio: [...stdio] });
   }

@@ -4,14 +4,9 @@ import { constants } from "node:fs";
 import { type FileHandle, mkdir, open, rename, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Clock } from "../core/ports.ts";
-import type { LineDescriptor } from "./line-descriptor.ts";
+import type { PartWriter, WholeWriter } from "./whole-writer.ts";
 
-/** Takes bytes in order. Both methods reject with the system's error and may be called again. */
-export interface AuditWriter {
-  /** Called between two batches: the moment to rotate. */
-  prepare(bytes: number): Promise<void>;
-  /** Writes a first part of `bytes` (at least one byte) and says how long it was. */
-  writeSome(bytes: Buffer): Promise<number>;
+export interface AuditWriter extends PartWriter {
   close(): Promise<void>;
 }
 
@@ -119,18 +114,18 @@ async function renameIfThere(from: string, to: string): Promise<void> {
   }
 }
 
-/** A descriptor that somebody else owns and others write to, too. */
-export class AuditDescriptor implements AuditWriter {
-  readonly #descriptor: LineDescriptor;
+/** What others write to, too. */
+export class SharedAuditWriter implements AuditWriter {
+  readonly #writer: WholeWriter;
 
-  constructor(descriptor: LineDescriptor) {
-    this.#descriptor = descriptor;
+  constructor(writer: WholeWriter) {
+    this.#writer = writer;
   }
 
   async prepare(): Promise<void> {}
 
   async writeSome(bytes: Buffer): Promise<number> {
-    await this.#descriptor.write(bytes);
+    await this.#writer.write(bytes);
     return bytes.length;
   }
 

@@ -9,10 +9,10 @@
 
 import type { AuditEvent } from "../core/audit.ts";
 import type { AuditSink, Clock } from "../core/ports.ts";
-import { AuditDescriptor, AuditFile, type AuditWriter } from "./audit-file.ts";
+import { AuditFile, type AuditWriter, SharedAuditWriter } from "./audit-file.ts";
 import { type LineBlock, LineBlocks } from "./line-blocks.ts";
-import { isBusy } from "./line-descriptor.ts";
 import { stderrLines } from "./stderr.ts";
+import { isBusy } from "./whole-writer.ts";
 
 /** Stands in the log where events are missing. */
 export interface DroppedEvent {
@@ -58,7 +58,7 @@ export async function openAuditWriter(
 ): Promise<AuditWriter | undefined> {
   const { target, clock, maxBytes = DEFAULT_MAX_BYTES, keptFiles = DEFAULT_KEPT_FILES } = options;
   if (target.kind === "off") return undefined;
-  if (target.kind === "stderr") return new AuditDescriptor(stderrLines);
+  if (target.kind === "stderr") return new SharedAuditWriter(stderrLines);
   return AuditFile.open({ path: target.path, maxBytes, keptFiles, clock });
 }
 

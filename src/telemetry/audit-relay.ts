@@ -2,10 +2,10 @@
 //
 //   AuditLog (worker) ─► AuditForwarder ─► IPC ─► AuditCollector ─► file or stderr
 //
-// Invariants: batches stay whole, but for the last one where the end cuts it; a worker is told that its batch was written only
-// after it was.
+// Invariants: batches stay whole; a worker is told that its batch was written only after it was.
 
 import type { AuditWriter } from "./audit-file.ts";
+import { WholeWriter } from "./whole-writer.ts";
 
 /** A worker's end. `forward` resolves when the batch was written and rejects where nothing of it was. */
 export class AuditForwarder implements AuditWriter {
@@ -25,53 +25,30 @@ export class AuditForwarder implements AuditWriter {
   async close(): Promise<void> {}
 }
 
-/** Pause after a write that failed in the middle of a batch. */
-const RETRY_MS = 500;
 /** Whoever gave something has ended by then, after a longer wait of its own. */
 const CLOSE_MS = 1_000;
 
 export class AuditCollector {
   readonly #writer: AuditWriter;
-  #last: Promise<void> = Promise.resolve();
-  #isClosed = false;
-  /** The end came in the middle of a batch: nothing may follow half a line. */
-  #isCut = false;
+  readonly #batches: WholeWriter;
 
   constructor(writer: AuditWriter) {
     this.#writer = writer;
+    this.#batches = new WholeWriter(writer);
   }
 
   /** One batch after the other. Rejects where nothing of it was written: it may be given again. */
   write(bytes: Buffer): Promise<void> {
-    const written = this.#last.then(() => this.#write(bytes));
-    this.#last = written.catch(() => {});
-    return written;
+    return this.#batches.write(bytes);
   }
 
-  /** Waits for what was given, a second at most, and not for a writer that fails. */
+  /** Waits for what was given, a second at most. */
   async close(): Promise<void> {
-    this.#isClosed = true;
     const tooLate = Promise.withResolvers<void>();
     const deadline = setTimeout(tooLate.resolve, CLOSE_MS);
-    await Promise.race([this.#last, tooLate.promise]);
+    await Promise.race([this.#batches.settled(), tooLate.promise]);
     clearTimeout(deadline);
+    this.#batches.abandon();
     await this.#writer.close();
-  }
-
-  async #write(bytes: Buffer): Promise<void> {
-    if (this.#isCut) throw new Error("the audit log has ended");
-    await this.#writer.prepare(bytes.length);
-    let rest = bytes;
-    while (rest.length > 0) {
-      try {
-        rest = rest.subarray(await this.#writer.writeSome(rest));
-      } catch (error) {
-        // Half a line must be followed by its other half, not by another worker's.
-        if (rest.length === bytes.length) throw error;
-        this.#isCut = this.#isClosed;
-        if (this.#isCut) throw error;
-        await new Promise((done) => setTimeout(done, RETRY_MS));
-      }
-    }
   }
 }

@@ -1,20 +1,20 @@
-// Where log lines go: a descriptor, and a bounded queue before it, so that a reader that stalls does not stall the proxy.
+// Where log lines go: a bounded queue before what writes them, so that a reader that stalls does not stall the proxy.
 
-import type { LineDescriptor } from "./line-descriptor.ts";
+import type { WholeWriter } from "./whole-writer.ts";
 
 /** What may wait, in characters; lines beyond it are dropped and counted. */
 const MAX_WAITING = 1_048_576;
 const FLUSH_DEADLINE_MS = 1_000;
 
 export class LogDestination {
-  readonly #descriptor: LineDescriptor;
+  readonly #writer: WholeWriter;
   #waiting: string[] = [];
   #waitingLength = 0;
   #writing: Promise<void> | undefined;
   #dropped = 0;
 
-  constructor(descriptor: LineDescriptor) {
-    this.#descriptor = descriptor;
+  constructor(writer: WholeWriter) {
+    this.#writer = writer;
   }
 
   /** `line` ends with its line feed. */
@@ -35,7 +35,7 @@ export class LogDestination {
     if (this.#writing === undefined) return;
     const tooLate = Promise.withResolvers<void>();
     const deadline = setTimeout(() => {
-      this.#descriptor.abandon();
+      this.#writer.abandon();
       tooLate.resolve();
     }, FLUSH_DEADLINE_MS);
     await Promise.race([this.#writing, tooLate.promise]);
@@ -48,7 +48,7 @@ export class LogDestination {
       const lines = this.#waiting.join("");
       [this.#waiting, this.#waitingLength] = [[], 0];
       const text = this.#dropped === 0 ? lines : `${lines}${this.#noteDropped()}`;
-      await this.#descriptor.write(Buffer.from(text, "utf8")).catch(() => {});
+      await this.#writer.write(Buffer.from(text, "utf8")).catch(() => {});
     }
   }
 

@@ -3,8 +3,8 @@ import { mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { LineDescriptor } from "../../src/telemetry/line-descriptor.ts";
 import { LogDestination } from "../../src/telemetry/log-destination.ts";
+import { DescriptorParts, WholeWriter } from "../../src/telemetry/whole-writer.ts";
 
 let folder: string;
 let child: ChildProcess | undefined;
@@ -18,7 +18,7 @@ afterEach(() => {
 
 test("writes every line in order; flush waits for the last", async () => {
   const path = join(folder, "log");
-  const destination = new LogDestination(new LineDescriptor(openSync(path, "w")));
+  const destination = new LogDestination(new WholeWriter(new DescriptorParts(openSync(path, "w"))));
   const lines = Array.from({ length: 500 }, (_, index) => `line ${index}\n`);
   for (const [index, line] of lines.entries()) {
     destination.write(line);
@@ -29,7 +29,7 @@ test("writes every line in order; flush waits for the last", async () => {
 });
 
 test("gives up on a descriptor that is closed", async () => {
-  const destination = new LogDestination(new LineDescriptor(1_000_000));
+  const destination = new LogDestination(new WholeWriter(new DescriptorParts(1_000_000)));
   destination.write("x\n");
   await expect(destination.flush()).resolves.toBeUndefined();
 });

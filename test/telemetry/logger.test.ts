@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { SecretValue } from "../../src/core/secret-value.ts";
-import { LineDescriptor } from "../../src/telemetry/line-descriptor.ts";
 import { LogDestination } from "../../src/telemetry/log-destination.ts";
 import { createLogging, describeError, type Logger } from "../../src/telemetry/logger.ts";
+import { DescriptorParts, WholeWriter } from "../../src/telemetry/whole-writer.ts";
 
 let folder: string;
 beforeAll(() => {
@@ -17,7 +17,7 @@ async function logged(level: "info" | "warn", write: (logger: Logger) => void): 
   const path = join(folder, `${Math.random()}.log`);
   const { logger, flush } = createLogging({
     level,
-    destination: new LogDestination(new LineDescriptor(openSync(path, "w"))),
+    destination: new LogDestination(new WholeWriter(new DescriptorParts(openSync(path, "w")))),
   });
   write(logger);
   await flush();

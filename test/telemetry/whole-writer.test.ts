@@ -3,7 +3,7 @@ import { closeSync, constants, mkdtempSync, openSync, readFileSync, readSync, rm
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { LineDescriptor } from "../../src/telemetry/line-descriptor.ts";
+import { DescriptorParts, WholeWriter } from "../../src/telemetry/whole-writer.ts";
 
 let folder: string;
 beforeEach(() => {
@@ -19,16 +19,16 @@ const short = line("b", 100);
 test("a file receives everything in the order of the calls", async () => {
   const path = join(folder, "file");
   const fd = openSync(path, "w");
-  const descriptor = new LineDescriptor(fd);
-  await Promise.all([descriptor.write(long), descriptor.write(short), descriptor.write(Buffer.alloc(0))]);
+  const writer = new WholeWriter(new DescriptorParts(fd));
+  await Promise.all([writer.write(long), writer.write(short), writer.write(Buffer.alloc(0))]);
   closeSync(fd);
   expect(readFileSync(path)).toEqual(Buffer.concat([long, short]));
 });
 
 test("a descriptor that cannot be written rejects with the system's error, and does so again", async () => {
-  const descriptor = new LineDescriptor(1_000_000);
-  await expect(descriptor.write(short)).rejects.toMatchObject({ code: "EBADF" });
-  await expect(descriptor.write(short)).rejects.toMatchObject({ code: "EBADF" });
+  const writer = new WholeWriter(new DescriptorParts(1_000_000));
+  await expect(writer.write(short)).rejects.toMatchObject({ code: "EBADF" });
+  await expect(writer.write(short)).rejects.toMatchObject({ code: "EBADF" });
 });
 
 describe.skipIf(process.platform === "win32")("a pipe whose reader is slow", () => {
@@ -60,9 +60,9 @@ describe.skipIf(process.platform === "win32")("a pipe whose reader is slow", () 
   }
 
   test("receives each whole, one after the other", async () => {
-    const descriptor = new LineDescriptor(fd);
+    const writer = new WholeWriter(new DescriptorParts(fd));
     let isWritten = false;
-    const written = Promise.all([long, short, long].map((lines) => descriptor.write(lines))).then(() => {
+    const written = Promise.all([long, short, long].map((lines) => writer.write(lines))).then(() => {
       isWritten = true;
     });
     const parts: Buffer[] = [];
@@ -75,18 +75,18 @@ describe.skipIf(process.platform === "win32")("a pipe whose reader is slow", () 
     expect(Buffer.concat(parts)).toEqual(Buffer.concat([long, short, long]));
   });
 
-  test("is not waited for once the descriptor is abandoned; nothing follows what was cut", async () => {
-    const descriptor = new LineDescriptor(fd);
-    const all = Promise.allSettled([long, short].map((lines) => descriptor.write(lines)));
+  test("is not waited for once it is abandoned; nothing follows what was cut", async () => {
+    const writer = new WholeWriter(new DescriptorParts(fd));
+    const all = Promise.allSettled([long, short].map((lines) => writer.write(lines)));
     let seen: Buffer = Buffer.alloc(0);
     while (seen.length === 0) {
       await new Promise((done) => setTimeout(done, 5));
       seen = drain();
     }
-    descriptor.abandon();
+    writer.abandon();
     expect((await all).map(({ status }) => status)).toEqual(["rejected", "rejected"]);
     expect(Buffer.concat([seen, drain()]).indexOf("b")).toBe(-1);
-    await expect(descriptor.write(short)).rejects.toThrow("in the middle of a line");
+    await expect(writer.write(short)).rejects.toThrow("in the middle of a line");
     expect(drain()).toHaveLength(0);
   });
 });
