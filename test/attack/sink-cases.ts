@@ -68,6 +68,23 @@ function assertCounted(world: World, pipe: BlockedPipe): void {
   holds(lines.length + lost >= exchanges, `${lines.length} written, ${lost} lost`);
 }
 
+/** Reads until there is one event of each exchange, in whole lines. */
+async function assertAllCome(pipe: BlockedPipe, name: string): Promise<void> {
+  let text = "";
+  await until(() => {
+    text += pipe.drain();
+    const lines = text
+      .split("\n")
+      .slice(0, -1)
+      .map((line) => JSON.parse(line) as { type?: string; path?: string });
+    const paths = lines.flatMap(({ type, path }) =>
+      type === "exchange" && path !== undefined && path.startsWith(`/${name}-`) ? [path] : [],
+    );
+    same(new Set(paths).size, exchanges, "events");
+    same(paths.length, exchanges, "events, repeated ones too");
+  });
+}
+
 export const sinkCases: readonly AttackCase[] = [
   {
     name: "an audit pipe that nobody reads: traffic goes on, what is lost is counted, SIGTERM ends it",
@@ -97,29 +114,35 @@ export const sinkCases: readonly AttackCase[] = [
       );
     },
   },
-  {
-    name: "an audit pipe that is read again: no event is lost, none comes twice",
+  ...[1, 2].map((workers) => ({
+    name: `an audit pipe that is read again, ${workers} process(es): no event is lost, none comes twice`,
     run: async () => {
       using pipe = new BlockedPipe();
       await inOwnWorld(
         async (world) => {
           await overfill(world, "late");
-          let text = "";
-          await until(() => {
-            text += pipe.drain();
-            const paths = text
-              .split("\n")
-              .slice(0, -1)
-              .map((line) => JSON.parse(line).path);
-            same(new Set(paths.filter((path) => path?.startsWith("/late-"))).size, exchanges, "events");
-            same(paths.filter((path) => path?.startsWith("/late-")).length, exchanges, "events, repeated ones too");
-          });
+          await assertAllCome(pipe, "late");
           await assertEnds(world);
         },
-        { KEYSWAP_AUDIT: pipe.path },
+        { KEYSWAP_AUDIT: pipe.path, KEYSWAP_WORKERS: `${workers}` },
       );
     },
-  },
+  })),
+  ...[1, 2].map((workers) => ({
+    name: `a stderr that is read again, with log and audit on it, ${workers} process(es): lines are whole, no event is lost`,
+    run: async () => {
+      using pipe = new BlockedPipe();
+      await inOwnWorld(
+        async (world) => {
+          await overfill(world, "late");
+          await assertAllCome(pipe, "late");
+          await assertEnds(world);
+        },
+        { KEYSWAP_AUDIT: "stderr", KEYSWAP_WORKERS: `${workers}` },
+        { stderr: pipe.fd },
+      );
+    },
+  })),
   {
     name: "an audit pipe without a reader: the start fails, and says so",
     run: async (world) => {
@@ -137,7 +160,7 @@ export const sinkCases: readonly AttackCase[] = [
       holds(stderr.includes("audit"), stderr);
     },
   },
-  ...["1", "2"].map((workers) => ({
+  ...[1, 2].map((workers) => ({
     name: `a stderr that nobody reads, with log and audit on it, ${workers} process(es): traffic goes on, SIGTERM ends it`,
     run: async () => {
       using pipe = new BlockedPipe();
@@ -149,7 +172,7 @@ export const sinkCases: readonly AttackCase[] = [
           // Lines that no longer fit as a whole leave some room.
           holds(length > 32_768, `only ${length} bytes were in the pipe`);
         },
-        { KEYSWAP_AUDIT: "stderr", KEYSWAP_WORKERS: workers },
+        { KEYSWAP_AUDIT: "stderr", KEYSWAP_WORKERS: `${workers}` },
         { stderr: pipe.fd },
       );
     },
