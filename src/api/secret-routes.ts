@@ -208,6 +208,11 @@ export function secretRoutes(
             throw new Problem(409, "The placeholder is taken, part of another one, or holds another one");
           case "placeholder-in-value":
             throw entangled();
+          case "placeholder-without-value":
+            throw new Problem(
+              400,
+              "A new placeholder needs the value as well: the two must not be part of each other, and a stored value is not compared",
+            );
           default:
             return outcome satisfies never;
         }

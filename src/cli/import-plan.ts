@@ -46,6 +46,10 @@ export function planImport(
     const fields = differences(definition, found);
     const fresh = updateValues ? value : undefined;
     const isSame = Object.keys(fields).length === 0 && fresh === undefined;
+    if (fields.placeholder !== undefined && fresh === undefined)
+      faults.push(
+        `${definition.name}: another placeholder needs the value, too; give it with --values and --update-values`,
+      );
     if (isSame) steps.push({ action: "keep", definition });
     else steps.push({ action: "update", definition, id: textOf(found, "id"), fields, value: fresh });
   }

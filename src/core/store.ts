@@ -66,7 +66,7 @@ export interface SecretPatch {
   readonly hosts?: readonly string[];
   readonly locations?: readonly string[] | null;
   readonly onViolation?: OnViolation | null;
-  /** The caller's own literal. */
+  /** The caller's own literal. Another one than before needs `value`: see `placeholder-without-value`. */
   readonly placeholder?: string;
   /** An empty `hosts` leaves a restricted secret's hosts as they are. */
   readonly keepRestriction?: boolean;
@@ -83,7 +83,9 @@ export type UpdateSecretOutcome =
   | { readonly kind: "not-found" }
   | { readonly kind: "placeholder-taken" }
   /** The value would hold the secret's own placeholder, or be part of it. */
-  | { readonly kind: "placeholder-in-value" };
+  | { readonly kind: "placeholder-in-value" }
+  /** Nobody may learn by trying placeholders what the stored value holds. */
+  | { readonly kind: "placeholder-without-value" };
 
 export type SortField = "name" | "createdAt" | "updatedAt";
 

@@ -1,7 +1,17 @@
 // Backup and restore of a SQLite store. A backup is a database file like the original: values in it are sealed, so it is
 // worth nothing without the master keys, and they are worth nothing without it. Keep them apart.
 
-import { closeSync, constants, copyFileSync, existsSync, fsyncSync, openSync, renameSync, rmSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  renameSync,
+  rmSync,
+} from "node:fs";
 import { dirname } from "node:path";
 import type { Clock } from "../core/ports.ts";
 import { restartVersions } from "./change-table.ts";
@@ -58,6 +68,8 @@ export async function restore(
   try {
     closeSync(openSync(partial, constants.O_CREAT | constants.O_EXCL | constants.O_RDWR, 0o600));
     copyFileSync(backup, partial);
+    // The copy has taken the backup's.
+    chmodSync(partial, 0o600);
     const database = new SqliteDatabase(partial, clock);
     try {
       const problem = database.integrityProblem();

@@ -102,6 +102,8 @@ export class ChangeTable implements ChangeLog {
     const row = await this.#sql.get("SELECT version FROM changes WHERE version <= ? LIMIT 1", last);
     if (row === undefined) return;
     await this.#sql.write(async (tx) => {
+      // Another replica may have come further meanwhile.
+      if ((await getCounter(tx, "changes_pruned_to")) >= last) return;
       await tx.run("DELETE FROM changes WHERE version <= ?", last);
       await setCounter(tx, "changes_pruned_to", last);
     });

@@ -22,7 +22,7 @@ export async function readPage(
   const where = ["organization_id = ?", ...filters.map((filter) => filter.condition)];
   const values: SqlValue[] = [organizationId, ...filters.flatMap((filter) => filter.values)];
   if (query.name !== undefined && query.name !== "") {
-    where.push("lower(name) LIKE ? ESCAPE '\\'");
+    where.push(`${sql.dialect.asciiLower("name")} LIKE ? ESCAPE '\\'`);
     values.push(likePart(query.name));
   }
   const counted = await sql.get(`SELECT count(*) AS total FROM ${table} WHERE ${where.join(" AND ")}`, ...values);

@@ -23,7 +23,10 @@ const BIGINT_OID = 20;
 
 export class PostgresDatabase implements Sql {
   readonly kind = "postgres";
-  readonly dialect = { contains: (outer: string, inner: string) => `strpos(${outer}, ${inner}) > 0` };
+  readonly dialect = {
+    contains: (outer: string, inner: string) => `strpos(${outer}, ${inner}) > 0`,
+    asciiLower: (text: string) => `lower(${text} COLLATE "C")`,
+  };
   readonly #pool: pg.Pool;
   readonly #config: pg.ClientConfig;
   readonly #listeners = new Set<(version: number) => void>();

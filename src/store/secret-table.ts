@@ -135,7 +135,7 @@ export class SecretTable implements SecretStore {
         after.locations === null ? null : JSON.stringify(after.locations),
         after.onViolation,
         after.placeholder,
-        patch.placeholder === undefined ? integer(row, "own_placeholder") : 1,
+        after.placeholder === before.placeholder ? integer(row, "own_placeholder") : 1,
         after.updatedAt,
         id,
       );
@@ -245,13 +245,11 @@ export class SecretTable implements SecretStore {
     after: SecretRecord,
     patch: SecretPatch,
   ): Promise<UpdateSecretOutcome | undefined> {
-    if (patch.value === undefined && patch.placeholder === undefined) return undefined;
-    const value = patch.value?.reveal() ?? openValue(this.#ring, row).reveal();
-    if (isEntangled(value, after.placeholder)) return { kind: "placeholder-in-value" };
-    if (
-      patch.placeholder !== undefined &&
-      (await this.#clashes(tx, after.organizationId, after.id, patch.placeholder, true))
-    )
+    const isRenamed = after.placeholder !== text(row, "placeholder");
+    if (isRenamed && patch.value === undefined) return { kind: "placeholder-without-value" };
+    if (patch.value !== undefined && isEntangled(patch.value.reveal(), after.placeholder))
+      return { kind: "placeholder-in-value" };
+    if (isRenamed && (await this.#clashes(tx, after.organizationId, after.id, after.placeholder, true)))
       return { kind: "placeholder-taken" };
     return undefined;
   }

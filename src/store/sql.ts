@@ -20,6 +20,8 @@ export interface SqlWriter extends SqlReader {
 export interface Dialect {
   /** An SQL expression: whether the text `outer` holds the text `inner`. */
   contains(outer: string, inner: string): string;
+  /** An SQL expression: `text` with A to Z in lower case, and all else as it is. */
+  asciiLower(text: string): string;
 }
 
 export interface Sql extends SqlReader {
@@ -77,9 +79,12 @@ export function json<T>(row: Row, column: string): T {
   return JSON.parse(text(row, column)) as T;
 }
 
-/** A LIKE pattern that finds `part` literally, with `ESCAPE '\'`; compare with lower(). */
+/**
+ * A LIKE pattern that finds `part` literally, with `ESCAPE '\'`; compare with `asciiLower`: databases fold other letters in
+ * different ways, none as JavaScript does.
+ */
 export function likePart(part: string): string {
-  return `%${part.replace(/[\\%_]/g, "\\$&").toLowerCase()}%`;
+  return `%${part.replace(/[\\%_]/g, "\\$&").replace(/[A-Z]/g, (letter) => letter.toLowerCase())}%`;
 }
 
 /** `?, ?, ?` */

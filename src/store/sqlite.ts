@@ -15,7 +15,10 @@ const BUSY_TIMEOUT_MS = 5_000;
 
 export class SqliteDatabase implements Sql {
   readonly kind = "sqlite";
-  readonly dialect = { contains: (outer: string, inner: string) => `instr(${outer}, ${inner}) > 0` };
+  readonly dialect = {
+    contains: (outer: string, inner: string) => `instr(${outer}, ${inner}) > 0`,
+    asciiLower: (text: string) => `lower(${text})`,
+  };
   readonly #writer: Connection;
   readonly #reader: Connection;
   readonly #listeners = new Set<(version: number) => void>();

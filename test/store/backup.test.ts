@@ -1,7 +1,7 @@
 // Backup and restore of a SQLite store, its file's mode, and what a full disk does.
 
 import { randomBytes } from "node:crypto";
-import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -84,6 +84,8 @@ describe("a backup", () => {
     expect(statSync(copy).mode & 0o777).toBe(0o600);
 
     const restored = join(directory, "restored.db");
+    // As it is after a download.
+    chmodSync(copy, 0o644);
     await restore(copy, restored, [key]);
     expect(statSync(restored).mode & 0o777).toBe(0o600);
     const again = await openStore({ path: restored, masterKeys });
