@@ -46,6 +46,7 @@ export interface ExchangeEvent extends Common {
   /** Milliseconds from the request's head to the response's head, and to its end. */
   readonly firstByteMs: number | undefined;
   readonly durationMs: number;
+  /** Empty where there was no connection to the destination, so that nothing went out. */
   readonly substituted: readonly Substitution[];
   readonly notSubstituted: readonly NotSubstituted[];
   /** Names of secrets whose values were taken out of the response. */

@@ -57,6 +57,8 @@ export class Exchange
 
   #upstream: UpstreamStream | undefined;
   #acquiring: AbortController | undefined;
+  /** There was a connection to the destination: from then on what was substituted may have gone out. */
+  #wasOpened = false;
   #retried = false;
   #answer: AnswerRelay | undefined;
   readonly #wantsWebSocket: boolean;
@@ -414,6 +416,7 @@ export class Exchange
     }
     upstream.begin(this);
     this.#upstream = upstream;
+    this.#wasOpened = true;
     this.#relay?.open(upstream);
   }
 
@@ -522,7 +525,7 @@ export class Exchange
       responseBytes: (this.#webSocket ?? this.#answer)?.sentBytes ?? 0,
       firstByteMs: this.#firstByteAt === undefined ? undefined : this.#firstByteAt - this.#startedAt,
       durationMs: this.#services.clock() - this.#startedAt,
-      substituted: this.#keeper.scope?.substituted ?? [],
+      substituted: (this.#wasOpened && this.#keeper.scope?.substituted) || [],
       notSubstituted: this.#keeper.scope?.notSubstituted ?? [],
       scrubbed: (this.#webSocket ?? this.#answer)?.scrubbed ?? [],
       traceparent: traceParentOf(this.#head.fields),

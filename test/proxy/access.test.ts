@@ -334,6 +334,14 @@ describe("destinations that fail", () => {
     expect(await failure(host, plain.port)).toEqual([502, "upstream-tls"]);
   });
 
+  it("the audit does not say that a value was written where there was nobody to send it to", async () => {
+    const client = await connect("rare.test", origin.port);
+    client.send(`GET / HTTP/1.1\r\nHost: rare.test\r\nX-Key: ${secret.placeholder}\r\n\r\n`);
+    expect((await client.read()).status).toBe(502);
+    await vi.waitFor(() => expect(keyswap.audit.at(-1)).toMatchObject({ authority: `rare.test:${origin.port}` }));
+    expect(keyswap.audit.at(-1)).toMatchObject({ error: "upstream-certificate", substituted: [] });
+  });
+
   it("a name that does not exist", async () => {
     const nowhere = await keyswap.secret("some value here", ["nowhere.test"]);
     sandbox = await keyswap.sandbox([nowhere]);
