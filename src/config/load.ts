@@ -146,9 +146,11 @@ async function fileLayer({ flags, env, cwd }: ConfigSources, faults: Fault[]): P
   if (outcome?.kind === "fault") faults.push(outcome.fault);
   if (outcome?.kind === "table") table = outcome.table;
   const known = new Set(allPlainNames());
-  for (const key of table.keys()) {
-    if (known.has(key)) continue;
-    faults.push({ name: `${key} in ${path}`, problem: unknownProblem("key", nearestName(key, known)) });
+  for (const [key, value] of table) {
+    const name = `${key} in ${path}`;
+    if (!known.has(key)) faults.push({ name, problem: unknownProblem("key", nearestName(key, known)) });
+    // Whoever wrote the key meant something by it: the default may be the opposite.
+    else if (value === null) faults.push({ name, problem: "has no value; give it one, or remove the line" });
   }
   return {
     get: (plain) => table.get(plain) ?? undefined,
@@ -174,8 +176,12 @@ function toVariable(plain: string): string {
   return `KEYSWAP_${plain.replaceAll("-", "_").toUpperCase()}`;
 }
 
+/** Of a setting, or of its `…-file` form. */
 function refusesEmpty(plain: string): boolean {
-  return settingKeys.some((key) => plainName(key) === plain && settingOf(key).refusesEmpty === true);
+  return settingKeys.some((key) => {
+    const name = plainName(key);
+    return (name === plain || name + FILE_SUFFIX === plain) && settingOf(key).refusesEmpty === true;
+  });
 }
 
 /** What the first layer that has the setting says; a value and a file for it in one layer is a fault. */
@@ -196,6 +202,7 @@ function findGiven(key: SettingKey, layers: readonly Layer[], faults: Fault[]): 
   return undefined;
 }
 
+const EMPTY = "is empty; leave it out for the default";
 const MAX_KEY_FILE_BYTES = 65_536;
 
 function readNamedFile(path: unknown, layer: Layer, plain: string, faults: Fault[]): Given | undefined {
@@ -205,6 +212,7 @@ function readNamedFile(path: unknown, layer: Layer, plain: string, faults: Fault
     return undefined;
   };
   if (typeof path !== "string") return fault("must be the path of one file");
+  if (path === "") return fault(EMPTY);
   try {
     const content = readFileSync(resolve(layer.base, path), "utf8");
     if (content.length > MAX_KEY_FILE_BYTES) return fault("names a file that is too long to be a key");
@@ -226,7 +234,7 @@ function readSetting(key: SettingKey, given: Given | undefined, place: Place, fa
   const example = layer.exampleOf(plain, plain.endsWith(FILE_SUFFIX) ? "/path/of/the/file" : setting.example);
   const raw = setting.kind === undefined ? given.raw : expandPath(given.raw, layer.base, place.home);
   if (isEmpty(raw) && (setting.refusesEmpty || setting.kind !== undefined)) {
-    faults.push({ name, problem: "is empty; leave it out for the default", example });
+    faults.push({ name, problem: EMPTY, example });
     return undefined;
   }
   const outcome = setting.schema.safeParse(raw);

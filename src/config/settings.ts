@@ -201,6 +201,8 @@ export const settings = {
     part: "proxy",
     reloads: true,
     confidential: "key",
+    // One that a template left empty would otherwise let everybody in.
+    refusesEmpty: true,
   },
   databaseUrl: {
     schema: values.confidentialUrl("database URL", ["postgres:", "postgresql:"]),

@@ -113,6 +113,27 @@ describe("precedence", () => {
     const file = writeFile("empty-list.yaml", "egress-allow: []");
     expect(await faultsOf(load({}, { config: file }))).toHaveLength(1);
   });
+
+  test("refuses an emptied token, without which nobody would be asked for one", async () => {
+    const fixed = { KEYSWAP_SANDBOX_ID: "s1" };
+    for (const name of ["KEYSWAP_SANDBOX_TOKEN", "KEYSWAP_SANDBOX_TOKEN_FILE"]) {
+      expect(await faultsOf(load({ ...fixed, [name]: "" }))).toMatchObject([
+        { name, problem: expect.stringMatching(/^is empty/) },
+      ]);
+    }
+    const file = writeFile("empty-token.yaml", 'sandbox-id: s1\nsandbox-token: ""\n');
+    expect(await faultsOf(load({}, { config: file }))).toHaveLength(1);
+  });
+
+  test("refuses a key of a file that has no value, and does not take the default for it", async () => {
+    const keys = ["egress-allow", "sandbox-token", "sandbox-token-file", "note"];
+    const file = writeFile("no-value.yaml", `${keys.map((key) => `${key}:\n`).join("")}sandbox-id: s1\n`);
+    const faults = await faultsOf(load({}, { config: file }));
+    expect(faults.map(({ name }) => name)).toEqual(keys.map((key) => `${key} in ${file}`));
+    for (const { problem } of faults) expect(problem).toBe("has no value; give it one, or remove the line");
+    const json = writeFile("no-value.json", '{"egress-allow": null}');
+    expect(await faultsOf(load({}, { config: json }))).toHaveLength(1);
+  });
 });
 
 describe("values", () => {
