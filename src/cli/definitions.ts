@@ -15,13 +15,13 @@
 // Reading finds every fault, writing gives what reads back as the same.
 
 import { dirname, resolve } from "node:path";
-import { parseEnv } from "node:util";
 import { stringify } from "yaml";
 import { z } from "zod";
 import { description, hosts, locations, onViolation, ownPlaceholder, secretName } from "../api/fields.ts";
 import { parseYaml } from "../config/file.ts";
 import { parsePlaceholder } from "../core/substitution/placeholder.ts";
 import type { JsonObject } from "./api-client.ts";
+import { readEnvText } from "./env-text.ts";
 
 /** Where a value is to be had. */
 export type ValueSource =
@@ -103,31 +103,25 @@ const EVERY_HOST = "every host";
 
 /** `fallback`: for variables without a comment that names hosts; undefined: each needs one. */
 export function readEnvDefinitions(text: string, fallback: readonly string[] | undefined): Definitions {
-  const definitions: Definition[] = [];
-  const faults: string[] = [];
-  const commented = hostComments(text);
-  for (const [name, value] of Object.entries(parseEnv(text))) {
-    const given = commented.get(name);
+  const { variables, faults: textFaults } = readEnvText(text);
+  const definitions = new Map<string, Definition>();
+  const faults: string[] = [...textFaults];
+  for (const { name, value, comment } of variables) {
+    const [, given] = /^# *hosts: *(.*?) *$/.exec(comment ?? "") ?? [];
     const unrestricted = given === EVERY_HOST || (given === undefined && fallback?.length === 0);
     const list =
       given === undefined ? (fallback ?? []) : unrestricted ? [] : given.split(",").map((each) => each.trim());
     const checked = hosts.safeParse(list);
     const problems = checked.success ? [] : checked.error.issues.map((issue) => `hosts: ${issue.message}`);
+    const named = secretName.safeParse(name);
+    if (!named.success) problems.push(...named.error.issues.map((issue) => issue.message));
+    if (definitions.has(name)) problems.push("is there twice");
     const hostsFault = judgeHosts(list, unrestricted);
     if (hostsFault !== undefined) problems.push(`${hostsFault} (in a comment above it: # hosts: api.example.com)`);
     faults.push(...problems.map((problem) => `${name}: ${problem}`));
-    definitions.push({ name, hosts: list, ...(value ? { valueFrom: { kind: "given", value } } : {}) });
+    definitions.set(name, { name, hosts: list, ...(value ? { valueFrom: { kind: "given", value } } : {}) });
   }
-  return { definitions, faults };
-}
-
-/** What the comments right above variables say. */
-function hostComments(text: string): ReadonlyMap<string, string> {
-  const found = new Map<string, string>();
-  for (const [, given, name] of text.matchAll(/^# *hosts: *(.*?) *\r?\n(?:export +)?([A-Za-z_][A-Za-z0-9_]*) *=/gm)) {
-    if (given !== undefined && name !== undefined) found.set(name, given);
-  }
-  return found;
+  return { definitions: [...definitions.values()], faults };
 }
 
 function judgeHosts(list: readonly string[], unrestricted: boolean): string | undefined {

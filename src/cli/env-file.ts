@@ -1,11 +1,11 @@
 // `.env` files whose secrets are placeholders: such a file may be shared and committed.
 
 import { readFileSync } from "node:fs";
-import { parseEnv } from "node:util";
 import { PREFIX } from "../core/substitution/placeholder.ts";
 import { type ApiClient, textOf } from "./api-client.ts";
 import { CliError } from "./command.ts";
 import { codeOf } from "./data-folder.ts";
+import { readEnvVariables } from "./env-text.ts";
 import type { MountArgument } from "./mount.ts";
 import { listSecrets } from "./secret-list.ts";
 
@@ -16,11 +16,10 @@ export interface EnvFile {
   readonly variables: Readonly<Record<string, string>>;
 }
 
-/** Throws CliError where it cannot be read, or where a placeholder is none of the organization's secrets'. */
+/** Throws CliError where it cannot be read, is no .env file, or where a placeholder is none of the organization's secrets'. */
 export async function readEnvFile(path: string, client: ApiClient): Promise<EnvFile> {
-  const all = Object.entries(parseEnv(readText(path))).filter(
-    (entry): entry is [string, string] => entry[1] !== undefined,
-  );
+  // The last of several of one name counts.
+  const all = new Map(readEnvVariables(readText(path), path).map(({ name, value }) => [name, value]));
   const secrets = await listSecrets(client);
   const names = new Map(secrets.map((secret) => [textOf(secret, "placeholder"), textOf(secret, "name")]));
   const mounts: MountArgument[] = [];
@@ -40,17 +39,24 @@ export async function readEnvFile(path: string, client: ApiClient): Promise<EnvF
   return { mounts, variables };
 }
 
-/** The file's text with these lines: what sets one of the variables is replaced in its place, the others come last. */
-export function writeVariables(text: string, variables: Readonly<Record<string, string>>): string {
+/**
+ * The text of the file `path` with these variables: what sets one of them is replaced in its place, with all of its lines;
+ * the others come last. Throws CliError where it is no .env file.
+ */
+export function writeVariables(path: string, text: string, variables: Readonly<Record<string, string>>): string {
   const missing = new Map(Object.entries(variables));
   const lines = text === "" ? [] : text.replace(/\n$/, "").split("\n");
-  const written = lines.map((line) => {
-    const [, before, name] = /^(\s*(?:export\s+)?)([A-Za-z_][A-Za-z0-9_]*)\s*=/.exec(line) ?? [];
-    if (name === undefined || variables[name] === undefined) return line;
+  const written: string[] = [];
+  let copied = 0;
+  for (const { name, start, end } of readEnvVariables(text, path)) {
+    if (!Object.hasOwn(variables, name)) continue;
     missing.delete(name);
-    return `${before}${name}=${variables[name]}`;
-  });
-  return `${[...written, ...[...missing].map(([name, value]) => `${name}=${value}`)].join("\n")}\n`;
+    const [before] = /^\s*(?:export\s+)?/.exec(lines[start] ?? "") ?? [""];
+    written.push(...lines.slice(copied, start), `${before}${name}=${variables[name]}`);
+    copied = end;
+  }
+  written.push(...lines.slice(copied), ...[...missing].map(([name, value]) => `${name}=${value}`));
+  return `${written.join("\n")}\n`;
 }
 
 function readText(path: string): string {

@@ -46,7 +46,7 @@ export function define(cli: Cli): Command {
       );
       if (output !== undefined) replaceFile(output, variables);
       if (json) printJson(cli, variables);
-      else if (output === undefined) cli.stdout.write(writeVariables("", variables));
+      else if (output === undefined) cli.stdout.write(writeVariables("stdout", "", variables));
     });
   });
 }
@@ -55,11 +55,12 @@ export function define(cli: Cli): Command {
 function replaceFile(path: string, variables: Readonly<Record<string, string>>): void {
   try {
     const isThere = existsSync(path);
-    const text = writeVariables(isThere ? readFileSync(path, "utf8") : "", variables);
+    const text = writeVariables(path, isThere ? readFileSync(path, "utf8") : "", variables);
     // It may hold what is no placeholder: nobody gets more rights on it than before.
     writeFileSync(`${path}.new`, text, { mode: isThere ? statSync(path).mode & 0o777 : 0o600 });
     renameSync(`${path}.new`, path);
   } catch (error) {
+    if (error instanceof CliError) throw error;
     throw new CliError(1, `${path} cannot be written (${codeOf(error)})`, { cause: error });
   }
 }

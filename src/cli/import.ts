@@ -2,7 +2,6 @@
 
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { parseEnv } from "node:util";
 import type { Command } from "commander";
 import type { SecretValue } from "../core/secret-value.ts";
 import { defineClientFlags, withApi } from "./api-access.ts";
@@ -10,6 +9,7 @@ import type { ApiClient } from "./api-client.ts";
 import { type Cli, CliError, collect, newCommand } from "./command.ts";
 import { codeOf } from "./data-folder.ts";
 import { type Definition, type Definitions, readEnvDefinitions, readYaml } from "./definitions.ts";
+import { readEnvText } from "./env-text.ts";
 import { fieldsOf, planImport, type Step } from "./import-plan.ts";
 import { printJson } from "./output.ts";
 import { checkValue, readAll, readValueFile } from "./secret-input.ts";
@@ -103,12 +103,14 @@ async function collectValues(
   { values, valuesEnv = false }: ImportOptions,
 ): Promise<{ readonly found: ReadonlyMap<string, SecretValue>; readonly faults: readonly string[] }> {
   const given = new Map<string, string>();
+  const faults: string[] = [];
   if (values !== undefined) {
     const text = values === "-" ? (await readAll(cli.stdin, MAX_FILE_BYTES)).toString("utf8") : readText(values);
-    for (const [name, value] of Object.entries(parseEnv(text))) if (value !== undefined) given.set(name, value);
+    const read = readEnvText(text);
+    faults.push(...read.faults.map((fault) => `--values: ${fault}`));
+    for (const { name, value } of read.variables) given.set(name, value);
   }
   const found = new Map<string, SecretValue>();
-  const faults: string[] = [];
   for (const definition of definitions) {
     const { name } = definition;
     try {

@@ -170,6 +170,36 @@ test("every fault is told at once, nothing is changed and no value is shown", as
   ]);
 });
 
+test("a key of several lines without quotes is refused: nothing of it is shown, stored or a name", async () => {
+  const before = await secrets();
+  const key =
+    "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcw\nhunter2A==\n-----END PRIVATE KEY-----\n";
+  const path = file("pem.yaml", "secrets: {PEM: {hosts: [a.example]}}");
+  const values = await bench.runHere(["import", path, "--values", "-"], { input: `PEM=${key}` });
+  expect(values.stderr).toContain("--values: line 1 begins a PEM block; put a value of several lines in quotes");
+  const wrapped = `${"hunter2A".repeat(8)}\nhunter2AAAA=\n`;
+  const env = await bench.runHere(["import", file("wrapped.env", `KEY=${wrapped}`), "--host", "a.example"]);
+  expect(env.stderr).toContain("line 2 reads like the end of a base64 text");
+  for (const { code, stdout, stderr } of [values, env]) {
+    expect([code, stdout, stderr.includes("hunter2")]).toEqual([2, "", false]);
+  }
+  expect(await secrets()).toEqual(before);
+  await ok(["import", path, "--values", "-"], { input: `PEM="${key}"` });
+  expect(await valuesOf("PEM")).toEqual([key]);
+});
+
+test("a name in .env that no secret can have, or that is there twice, is a fault", async () => {
+  const outcome = await bench.runHere([
+    "import",
+    file("names.env", "a.b=x\nTWICE=1\nTWICE=2\n"),
+    "--host",
+    "a.example",
+  ]);
+  expect(outcome.code).toBe(2);
+  expect(outcome.stderr).toContain("a.b: must start with");
+  expect(outcome.stderr).toContain("TWICE: is there twice");
+});
+
 test("what the API refuses in the middle is told with what was done, and can be run again", async () => {
   const placeholder = "ghp_abcdefghijklmnopqrstuvwxyz";
   const path = file(
