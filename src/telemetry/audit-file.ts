@@ -25,6 +25,8 @@ export interface AuditFileOptions {
  */
 const OPEN_FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | (constants.O_NONBLOCK ?? 0);
 
+const LINE_FEED = 0x0a;
+
 /** How often it is looked whether somebody else moved the file away (logrotate), in milliseconds. */
 const IDENTITY_CHECK_MS = 1_000;
 
@@ -36,6 +38,10 @@ export class AuditFile implements AuditWriter {
   #inode = 0;
   #size = 0;
   #checkedAt = 0;
+  /** What was written last ended within a line, whose rest is still to come. */
+  #isWithinLine = false;
+  /** The file that was opened ends in half a line, of which nothing more comes: its writer ended, or lost its power. */
+  #hasHalfLine = false;
 
   private constructor(options: AuditFileOptions) {
     this.#options = options;
@@ -65,8 +71,14 @@ export class AuditFile implements AuditWriter {
 
   async writeSome(bytes: Buffer): Promise<number> {
     if (this.#handle === undefined) await this.#open();
+    if (this.#hasHalfLine) {
+      // Else the first new line would be a part of it, and lost to every reader.
+      this.#size += (await this.#handle!.write("\n")).bytesWritten;
+      this.#hasHalfLine = false;
+    }
     const { bytesWritten } = await this.#handle!.write(bytes);
     this.#size += bytesWritten;
+    this.#isWithinLine = bytes[bytesWritten - 1] !== LINE_FEED;
     return bytesWritten;
   }
 
@@ -83,6 +95,7 @@ export class AuditFile implements AuditWriter {
       const { ino, size } = stats;
       this.#isFile = stats.isFile();
       [this.#inode, this.#size, this.#checkedAt] = [ino, size, this.#options.clock()];
+      this.#hasHalfLine = this.#isFile && !this.#isWithinLine && (await endsInHalfLine(this.#options.path, size));
       this.#handle = handle;
     } catch (error) {
       await handle.close();
@@ -95,6 +108,18 @@ export class AuditFile implements AuditWriter {
     for (let index = keptFiles - 1; index >= 1; index--)
       await renameIfThere(`${path}.${index}`, `${path}.${index + 1}`);
     await renameIfThere(path, `${path}.1`);
+  }
+}
+
+/** Of what cannot be read it is taken that it does not. */
+async function endsInHalfLine(path: string, size: number): Promise<boolean> {
+  if (size === 0) return false;
+  try {
+    await using file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+    const { bytesRead, buffer } = await file.read(Buffer.alloc(1), 0, 1, size - 1);
+    return bytesRead === 1 && buffer[0] !== LINE_FEED;
+  } catch {
+    return false;
   }
 }
 

@@ -10,12 +10,13 @@ import {
   renameSync,
   rmSync,
   statSync,
+  writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { RefusalEvent } from "../../src/core/audit.ts";
-import type { AuditWriter } from "../../src/telemetry/audit-file.ts";
+import { AuditFile, type AuditWriter } from "../../src/telemetry/audit-file.ts";
 import { AuditLog, openAuditLog } from "../../src/telemetry/audit-log.ts";
 
 let folder: string;
@@ -114,6 +115,34 @@ describe("a file", () => {
       await log.close();
     }
     expect(linesOf(path).map(({ id }) => id)).toEqual(["one", "two"]);
+  });
+
+  test("that ends in half a line gets it ended, and no event is a part of it", async () => {
+    const path = join(folder, "audit.jsonl");
+    const half = '{"type":"refusal","id":"ha';
+    writeFileSync(path, half);
+    for (const id of ["a", "b"]) {
+      const log = await openAuditLog({ target: { kind: "file", path }, clock, report });
+      log.record(event(id));
+      await log.close();
+    }
+    const [first, ...others] = readFileSync(path, "utf8").split(/(?<=\n)/);
+    expect(first).toBe(`${half}\n`);
+    expect(ids(others.join(""))).toEqual(["a", "b"]);
+    // Where nothing is recorded nothing is written.
+    writeFileSync(path, half);
+    await (await openAuditLog({ target: { kind: "file", path }, clock, report })).close();
+    expect(readFileSync(path, "utf8")).toBe(half);
+  });
+
+  test("that is opened anew within a line goes on there", async () => {
+    const path = join(folder, "audit.jsonl");
+    const file = await AuditFile.open({ path, maxBytes: 1_000, keptFiles: 1, clock });
+    expect(await file.writeSome(Buffer.from("first half"))).toBe(10);
+    await file.close();
+    expect(await file.writeSome(Buffer.from(", second half\n"))).toBe(14);
+    await file.close();
+    expect(readFileSync(path, "utf8")).toBe("first half, second half\n");
   });
 
   test("rotates by size and keeps so many old ones; no line is cut", async () => {
