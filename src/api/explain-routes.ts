@@ -73,8 +73,8 @@ const explainAnswer = z
   })
   .meta({ title: "Explanation" });
 
-/** `rules`: those of this process; a proxy elsewhere may be set otherwise. */
-export function explainRoutes(store: Store, clock: Clock, rules: DeploymentRules): readonly AnyRoute[] {
+/** `rules`: those of this process as they are now; a proxy elsewhere may be set otherwise. */
+export function explainRoutes(store: Store, clock: Clock, rules: () => DeploymentRules): readonly AnyRoute[] {
   return [
     route({
       method: "POST",
@@ -109,7 +109,7 @@ export function explainRoutes(store: Store, clock: Clock, rules: DeploymentRules
         // Loaded when somebody asks: it is all of substitution.
         const { explain } = await import("../core/explain.ts");
         return {
-          ...present(explain(request, grants, rules)),
+          ...present(explain(request, grants, rules())),
           authority: `${authority.host}:${authority.port}`,
           assumed,
         };

@@ -61,8 +61,8 @@ export interface SecretApiOptions {
   readonly maxFailedLogins?: number | undefined;
   /** Connections on which no right credential was shown yet, beyond which the oldest is closed; 2,000 by default. */
   readonly maxNewcomers?: number | undefined;
-  /** How this deployment's proxies decide, for explanations; as without any setting by default. */
-  readonly rules?: DeploymentRules | undefined;
+  /** How this deployment's proxies decide now, for explanations; as without any setting by default. */
+  readonly rules?: (() => DeploymentRules) | undefined;
   readonly clock?: Clock | undefined;
   readonly random?: ((size: number) => Uint8Array) | undefined;
 }
@@ -150,7 +150,7 @@ export async function createSecretApi(options: SecretApiOptions): Promise<Secret
       proxyUrl: options.proxyUrl,
       caCertificate: options.caCertificate,
     }),
-    ...explainRoutes(store, clock, options.rules ?? defaultRules),
+    ...explainRoutes(store, clock, options.rules ?? (() => defaultRules)),
     ...publicRoutes(store, options.caCertificate),
   ];
   const newcomers = new Newcomers(options.maxNewcomers ?? defaultMaxNewcomers);

@@ -2,7 +2,8 @@
 
 import { join } from "node:path";
 import type { Config } from "../config/settings.ts";
-import type { ApiServiceOptions } from "./api-service.ts";
+import type { DeploymentRules } from "../core/explain.ts";
+import type { ApiReload, ApiServiceOptions } from "./api-service.ts";
 import type { DataFolder } from "./data-folder.ts";
 
 const DAY_MS = 86_400_000;
@@ -23,14 +24,22 @@ export function apiOptionsFor(config: Config, folder: DataFolder): ApiServiceOpt
     listen: config.apiListen,
     proxyUrl: config.proxyUrl,
     caPath: join(config.certsDir, "ca.pem"),
-    rules: {
-      egress: { allow: config.egressAllow, deny: config.egressDeny },
-      defaults: { locations: config.surfaces, onViolation: config.onViolation },
-      intercept: config.intercept,
-      tunnelHosts: config.tunnelHosts,
-      plainHttpHosts: config.plainHttpHosts,
-      bufferBytes: config.bufferBytes,
-    },
+    rules: rulesOf(config),
+  };
+}
+
+export function apiReloadFor(config: Config): ApiReload {
+  return { rules: rulesOf(config), logLevel: config.logLevel };
+}
+
+function rulesOf(config: Config): DeploymentRules {
+  return {
+    egress: { allow: config.egressAllow, deny: config.egressDeny },
+    defaults: { locations: config.surfaces, onViolation: config.onViolation },
+    intercept: config.intercept,
+    tunnelHosts: config.tunnelHosts,
+    plainHttpHosts: config.plainHttpHosts,
+    bufferBytes: config.bufferBytes,
   };
 }
 

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { createSecretApi } from "../api/server.ts";
 import type { DeploymentRules } from "../core/explain.ts";
 import { openStore } from "../store/open.ts";
-import type { Logger } from "../telemetry/logger.ts";
+import type { Logger, LogLevel } from "../telemetry/logger.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { rotateMasterKeyFile } from "./master-key-file.ts";
 import { startStep } from "./start-failure.ts";
@@ -35,16 +35,23 @@ export interface ApiServiceOptions {
   readonly rules: DeploymentRules;
 }
 
+/** What a running API takes over from a new configuration. Plain data as well. */
+export interface ApiReload {
+  readonly rules: DeploymentRules;
+  readonly logLevel: LogLevel;
+}
+
 export interface ApiService {
   /** With `/api`. */
   readonly url: string;
   setProxyUrl(url: string): void;
+  reload(next: ApiReload): void;
   close(): Promise<void>;
 }
 
 /** Throws CliError. */
 export async function openApiService(options: ApiServiceOptions, logger: Logger): Promise<ApiService> {
-  let { proxyUrl } = options;
+  let { proxyUrl, rules } = options;
   const { databasePath: path, databaseUrl, masterKeys } = options;
   const [where, variable] =
     databaseUrl === undefined ? [`the database ${path}`, "KEYSWAP_DATA_DIR"] : ["the database", "KEYSWAP_DATABASE_URL"];
@@ -58,7 +65,7 @@ export async function openApiService(options: ApiServiceOptions, logger: Logger)
       proxyKey: options.proxyKey,
       proxyUrl: () => proxyUrl ?? "http://127.0.0.1",
       caCertificate: () => readCertificate(options.caPath),
-      rules: options.rules,
+      rules: () => rules,
       maxFailedLogins: options.maxFailedLogins,
       maxNewcomers: options.maxNewcomers,
       auditRetentionMs: options.auditRetentionMs,
@@ -81,6 +88,10 @@ export async function openApiService(options: ApiServiceOptions, logger: Logger)
         url,
         setProxyUrl: (known) => {
           proxyUrl = known;
+        },
+        reload: (next) => {
+          rules = next.rules;
+          logger.level = next.logLevel;
         },
         close: async () => {
           await api.close();

@@ -3,7 +3,7 @@
 import { Worker } from "node:worker_threads";
 import type { LogLevel } from "../telemetry/logger.ts";
 import { stderrLog } from "../telemetry/stderr.ts";
-import type { ApiService, ApiServiceOptions } from "./api-service.ts";
+import type { ApiReload, ApiService, ApiServiceOptions } from "./api-service.ts";
 import { CliError } from "./cli-error.ts";
 import { boundThreads } from "./engine.ts";
 import { siblingFile } from "./sibling-file.ts";
@@ -18,6 +18,7 @@ export type ToApiThread =
   /** The first. */
   | { readonly type: "start"; readonly data: ApiThreadData }
   | { readonly type: "proxy-url"; readonly url: string }
+  | { readonly type: "reload"; readonly next: ApiReload }
   | { readonly type: "close" };
 
 export type FromApiThread =
@@ -91,6 +92,7 @@ export async function startApiThread(data: ApiThreadData): Promise<ApiThread> {
     url: first.url,
     failed,
     setProxyUrl: (url) => send({ type: "proxy-url", url }),
+    reload: (next) => send({ type: "reload", next }),
     close: async () => {
       isClosing = true;
       send({ type: "close" });

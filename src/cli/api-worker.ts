@@ -22,10 +22,23 @@ const { logger } = createLogging({ level: first.data.logLevel, destination });
 try {
   const service = await openApiService(first.data.service, logger);
   port.on("message", async (message: ToApiThread) => {
-    if (message.type === "proxy-url") return service.setProxyUrl(message.url);
-    await service.close();
-    say({ type: "closed" });
-    port.close();
+    switch (message.type) {
+      case "start":
+        break;
+      case "proxy-url":
+        service.setProxyUrl(message.url);
+        break;
+      case "reload":
+        service.reload(message.next);
+        break;
+      case "close":
+        await service.close();
+        say({ type: "closed" });
+        port.close();
+        break;
+      default:
+        message satisfies never;
+    }
   });
   say({ type: "ready", url: service.url });
   collectOnceQuiet();

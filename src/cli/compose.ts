@@ -15,7 +15,7 @@ import { AdminServer, type Readiness } from "../telemetry/admin-server.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { MetricsText } from "../telemetry/metrics.ts";
 import { formatAddress, parseAddress, reachable } from "./address.ts";
-import { apiOptionsFor } from "./api-options.ts";
+import { apiOptionsFor, apiReloadFor } from "./api-options.ts";
 import { CliError } from "./cli-error.ts";
 import { DataFolder, type RunRecord } from "./data-folder.ts";
 import { lockDataFolder } from "./data-lock.ts";
@@ -67,12 +67,15 @@ export async function composeStart(config: Config, logger: Logger, options: Star
   const admin = await openAdmin(assembly, config, proxy.readiness, proxy.metrics);
   proxy.announce?.();
   if (options.shared) publish(assembly, folder, { pid: process.pid, api: localUrl(api.url), proxy: proxyAddress });
-  return assembled(
-    assembly,
-    { ...proxy.addresses, api: api.url, ...admin, ca: ca.certificatePath },
-    api.failed,
-    proxy.prepareReload,
-  );
+  const prepareReload = async (next: Config) => {
+    const apply = await proxy.prepareReload(next);
+    return () => {
+      api.reload(apiReloadFor(next));
+      return apply();
+    };
+  };
+  const addresses = { ...proxy.addresses, api: api.url, ...admin, ca: ca.certificatePath };
+  return assembled(assembly, addresses, api.failed, prepareReload);
 }
 
 /** The proxy alone, against a Secret API elsewhere. */
@@ -109,7 +112,12 @@ export async function composeApi(config: Config, logger: Logger): Promise<Servic
     logger.warn({ path: options.caPath }, "there is no CA certificate yet: sandboxes are told none until it is there");
   const admin = await openAdmin(assembly, config, () => ({ ready: true }), await makeMetrics(config));
   publish(assembly, folder, { pid: process.pid, api: localUrl(api.url) });
-  return assembled(assembly, { api: api.url, ...admin, ...(hasCa ? { ca: options.caPath } : {}) }, never);
+  const prepareReload = async (next: Config) => () => {
+    api.reload(apiReloadFor(next));
+    return [];
+  };
+  const addresses = { api: api.url, ...admin, ...(hasCa ? { ca: options.caPath } : {}) };
+  return assembled(assembly, addresses, never, prepareReload);
 }
 
 /** Where the proxy of this configuration would be reached, whether or not it runs. */

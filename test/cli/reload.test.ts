@@ -1,10 +1,10 @@
 // SIGHUP on a real process under load: what changed is in force, nothing is dropped; a faulty file changes nothing.
 
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { makeAuthority } from "../../src/tls/authority.ts";
-import { type Fleet, logged, makeFleet, makeFleetSandbox, startLoad } from "../support/fleet.ts";
+import { type Fleet, fleetHost, logged, makeFleet, makeFleetSandbox, startLoad } from "../support/fleet.ts";
 import type { RunningKeyswap } from "../support/workbench.ts";
 
 let fleet: Fleet;
@@ -21,6 +21,13 @@ async function hangUp(keyswap: RunningKeyswap, message: string): Promise<Readonl
   process.kill(keyswap.pid, "SIGHUP");
   await expect.poll(() => logged(keyswap.stderr(), message).length, { timeout: 20_000 }).toBe(before + 1);
   return logged(keyswap.stderr(), message).at(-1) ?? {};
+}
+
+async function callApi({ ready }: RunningKeyswap, path: string, body: object): Promise<Record<string, unknown>> {
+  const key = readFileSync(join(fleet.bench.dataDir, "api-key"), "utf8").trim();
+  const headers = { authorization: `Bearer ${key}`, "content-type": "application/json" };
+  const answer = await fetch(`${ready.api}${path}`, { method: "POST", headers, body: JSON.stringify(body) });
+  return (await answer.json()) as Record<string, unknown>;
 }
 
 test("reloads under load without a failed exchange, then refuses what is denied now", async () => {
@@ -91,8 +98,22 @@ test("takes over a CA that was put in the old one's place", async () => {
   expect(answer.status).toBe(200);
 }, 60_000);
 
-test("keyswap api takes it as well", async () => {
-  const api = await fleet.bench.start(["api"]);
-  await hangUp(api, reloaded);
-  expect((await api.stop()).code).toBe(0);
-});
+test.each(["start", "api"])(
+  "keyswap %s: the Secret API explains by the new rules and logs at the new level",
+  async (command) => {
+    const file = join(fleet.bench.env.HOME ?? "", "keyswap.yaml");
+    writeFileSync(file, "log-level: error\n");
+    const keyswap = await fleet.bench.start([command, "--config", file]);
+    await makeFleetSandbox(fleet, keyswap.ready);
+    const explain = async () => (await callApi(keyswap, "/explain", { url: fleet.url, secret: "KEY" })).outcome;
+    expect(await explain()).toBe("substituted");
+    writeFileSync(file, `log-level: info\negress-deny: [${fleetHost}]\n`);
+    expect(await hangUp(keyswap, reloaded)).toMatchObject({ changed: ["egress-deny", "log-level"] });
+    await expect.poll(explain).toBe("denied");
+    await expect
+      .poll(() => logged(keyswap.stderr(), "request"))
+      .toContainEqual(expect.objectContaining({ status: 200 }));
+    expect((await keyswap.stop()).code).toBe(0);
+  },
+  60_000,
+);
