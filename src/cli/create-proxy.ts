@@ -6,6 +6,7 @@ import { EventEmitter } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ConfigError } from "../config/faults.ts";
 import { loadConfig } from "../config/load.ts";
 import { type SettingKey, variableName } from "../config/settings.ts";
 import type { ExchangeEvent, RefusalEvent, TunnelEvent } from "../core/audit.ts";
@@ -20,7 +21,8 @@ type SettingValue = string | number | boolean | readonly (string | number)[];
 export interface ProxyOptions {
   /**
    * Settings by the names of docs/configuration.md in a configuration file's spelling, camel case: `upstreamCa`,
-   * `allowPrivate`. Ports are free ones and there is no admin port unless said here; logs are warnings and worse.
+   * `allowPrivate`. Ports are free ones and there is no admin port unless said here; logs are warnings and worse. `workers` is
+   * refused: it is one process, the program's.
    */
   readonly settings?: Readonly<Partial<Record<SettingKey, SettingValue>>>;
 }
@@ -69,6 +71,11 @@ export async function createProxy({ settings = {} }: ProxyOptions = {}): Promise
   const own: typeof settings =
     folder === undefined ? {} : { dataDir: join(folder, "data"), certsDir: join(folder, "certs"), audit: "off" };
   const config = await loadConfig({ command: "run", flags: new Map(), env: asVariables({ ...own, ...settings }) });
+  // Whatever this machine's `auto` would be.
+  if (settings.workers !== undefined && String(settings.workers) !== "1") {
+    const problem = "createProxy runs in one process, the program's own; leave it out, or run keyswap start --workers";
+    throw new ConfigError([{ name: variableName("workers"), problem }]);
+  }
   const events = new EventEmitter<ProxyEvents>();
   const keyswap = await openPrivateKeyswap(config, {
     shared: folder === undefined,

@@ -1,3 +1,4 @@
+import cluster from "node:cluster";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -69,6 +70,20 @@ test("what is named stays: secrets are there at the next start", async () => {
   expect((await second.secrets.list()).map(({ name }) => name)).toEqual(["KEPT"]);
   expect(existsSync(dirname(settings.dataDir))).toBe(true);
 });
+
+test.each([2, "auto"])(
+  "workers: %s is refused: the program stays one process, which is told every event",
+  async (workers) => {
+    const own = join(folder, `workers-${workers}`);
+    const settings = { dataDir: join(own, "data"), certsDir: join(own, "certs"), workers };
+    const before = Object.keys(cluster.workers ?? {});
+    await expect(createProxy({ settings })).rejects.toThrow(/KEYSWAP_WORKERS.*one process/);
+    expect(Object.keys(cluster.workers ?? {})).toEqual(before);
+    expect(existsSync(own)).toBe(false);
+    await expect(createProxy({ settings: { workers } })).rejects.toThrow(/KEYSWAP_WORKERS/);
+    await (await createProxy({ settings: { ...settings, workers: 1 } })).close();
+  },
+);
 
 test("every fault of the settings is told, and the secret that is not there", async () => {
   // A program in JavaScript may say anything.
