@@ -2,8 +2,6 @@
 
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
-// The global of this name asks each time who it is.
-import { performance } from "node:perf_hooks";
 import { type Config, variableName } from "../config/settings.ts";
 import type { AuditEvent } from "../core/audit.ts";
 import type { AuditSink } from "../core/ports.ts";
@@ -11,6 +9,7 @@ import { type ProxyAddresses, ProxyServer } from "../proxy/server.ts";
 import { SecretApiClient } from "../secrets/client.ts";
 import { GrantCache } from "../secrets/grant-cache.ts";
 import { Heartbeat } from "../secrets/heartbeat.ts";
+import { steadyClock } from "../secrets/timers.ts";
 import type { Readiness } from "../telemetry/admin-server.ts";
 import { AuditLog, openAuditLog } from "../telemetry/audit-log.ts";
 import { AuditForwarder } from "../telemetry/audit-relay.ts";
@@ -56,9 +55,6 @@ export interface ProxyPart {
 }
 
 const clock = Date.now;
-const { timeOrigin } = performance;
-/** Starts as the clock on the wall and does not jump with it: deadlines must not all be over when somebody sets the time. */
-const steadyClock = (): number => Math.floor(timeOrigin + performance.now());
 /** At some 50 KB each; one that is made anew costs a third of the connection that wants it. */
 const MAX_LEAVES = 1_000;
 
@@ -91,7 +87,7 @@ export async function openProxyPart(assembly: Assembly, options: ProxyPartOption
   stack.defer(() => client.close());
   const { cacheTtlMs, maxStaleMs } = config;
   const grantsLogger = logger.child({});
-  const grants = new GrantCache({ client, cacheTtlMs, maxStaleMs, clock, logger: grantsLogger });
+  const grants = new GrantCache({ client, cacheTtlMs, maxStaleMs, clock: steadyClock, logger: grantsLogger });
   stack.defer(() => {
     // A fetch that is cut off because we end is no failure to tell of.
     grantsLogger.level = "silent";
@@ -121,7 +117,7 @@ export async function openProxyPart(assembly: Assembly, options: ProxyPartOption
     name: options.name === undefined ? hostname() : `${hostname()}/${options.name}`,
     caFingerprint: () => ingredients.ca.fingerprint,
     connections: (max) => server.connectionCounts(max),
-    clock,
+    clock: steadyClock,
   });
   stack.defer(() => heartbeat.close());
   metrics?.watch({
@@ -130,7 +126,7 @@ export async function openProxyPart(assembly: Assembly, options: ProxyPartOption
     grants: () => {
       const { hits, misses, sandboxes, stream, apiFailure } = grants.state;
       const heardAt = lastHeardAt({ grants, heartbeat });
-      const unheardMs = heardAt === undefined ? undefined : Math.max(0, clock() - heardAt);
+      const unheardMs = heardAt === undefined ? undefined : Math.max(0, steadyClock() - heardAt);
       return { hits, misses, sandboxes, isLive: stream === "live", isFailing: apiFailure !== undefined, unheardMs };
     },
     leaves: () => leaves.size,
@@ -157,7 +153,8 @@ export async function openProxyPart(assembly: Assembly, options: ProxyPartOption
     const { sandboxId } = config;
     const caFingerprint = () => ingredients.ca.fingerprint;
     const staleMs = () => ingredients.config.maxStaleMs;
-    const judged = await judgeReadiness({ grants, heartbeat, caFingerprint, sandboxId, maxStaleMs: staleMs, clock });
+    const timing = { maxStaleMs: staleMs, clock: steadyClock };
+    const judged = await judgeReadiness({ grants, heartbeat, caFingerprint, sandboxId, ...timing });
     const warning = expiryWarning(ingredients.ca, clock());
     return warning === undefined ? judged : { ...judged, warning };
   };

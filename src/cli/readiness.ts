@@ -12,6 +12,7 @@ export interface ReadinessParts {
   /** The fixed sandbox, if there is one. */
   readonly sandboxId: string | undefined;
   readonly maxStaleMs: () => number;
+  /** By which the cache and the heartbeat note when they heard the API. */
   readonly clock: Clock;
 }
 

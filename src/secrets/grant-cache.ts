@@ -23,7 +23,7 @@ import { RefreshQueue } from "./refresh-queue.ts";
 import { type EntryOwner, type HeldAnswer, SandboxEntry } from "./sandbox-entry.ts";
 import { type SourceAnswer, SourceTable } from "./source-table.ts";
 import { SpreadRefresh } from "./spread-refresh.ts";
-import { systemTimers, type Timers } from "./timers.ts";
+import { steadyClock, systemTimers, type Timers } from "./timers.ts";
 
 export interface GrantCacheOptions {
   /** Not closed by the cache. */
@@ -38,6 +38,7 @@ export interface GrantCacheOptions {
   readonly maxCacheBytes?: number;
   /** A change stream without a byte for this long is dead. Default 15000. */
   readonly silenceMs?: number;
+  /** Must not jump: deadlines are moments of it. */
   readonly clock?: Clock;
   readonly timers?: Timers;
   /** In [0, 1). */
@@ -99,7 +100,7 @@ export class GrantCache implements GrantSource {
   #misses = 0;
 
   constructor(options: GrantCacheOptions) {
-    const { client, clock = Date.now, timers = systemTimers, random = Math.random, logger = silentLogger } = options;
+    const { client, clock = steadyClock, timers = systemTimers, random = Math.random, logger = silentLogger } = options;
     const silenceMs = options.silenceMs ?? 15_000;
     this.#clock = clock;
     this.#logger = logger;

@@ -4,7 +4,7 @@
 import type { Clock, ConnectionCounts } from "../core/ports.ts";
 import type { ProxyReport, SecretApiClient } from "./client.ts";
 import type { GrantCache } from "./grant-cache.ts";
-import { systemTimers, type Timers } from "./timers.ts";
+import { steadyClock, systemTimers, type Timers } from "./timers.ts";
 
 export interface HeartbeatOptions {
   readonly client: Pick<SecretApiClient, "report">;
@@ -16,6 +16,7 @@ export interface HeartbeatOptions {
   readonly caFingerprint: () => string;
   /** What is open now, of at most `max` sandboxes; without it the report is silent on it. */
   readonly connections?: (max: number) => ConnectionCounts;
+  /** Must not jump, and be the cache's. */
   readonly clock?: Clock;
   readonly timers?: Timers;
 }
@@ -51,7 +52,7 @@ export class Heartbeat {
 
   constructor(options: HeartbeatOptions) {
     this.#options = options;
-    this.#clock = options.clock ?? Date.now;
+    this.#clock = options.clock ?? steadyClock;
     this.#timers = options.timers ?? systemTimers;
     this.#unsubscribe = options.cache.onChange(() => this.#soon());
     this.#sending = this.#beat();

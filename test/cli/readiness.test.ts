@@ -1,6 +1,6 @@
 // `/readyz` of real processes: what makes a proxy not ready, and that it says so.
 
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { makeAuthority } from "../../src/tls/authority.ts";
@@ -66,3 +66,37 @@ test("a proxy whose key the API refuses is not ready", async () => {
     reason: expect.stringContaining("refuses the proxy key"),
   });
 });
+
+test("a proxy whose clock is set back by hours serves as soon as the API is there", async () => {
+  const first = await bench.start(["api"]);
+  const made = await bench.run(["sandbox", "create", "--name", "waiting", "--json"]);
+  const sandbox = (JSON.parse(made.stdout) as { id: string }).id;
+  await first.stop();
+  const [offset, draft] = [join(bench.dataDir, "clock-offset"), join(bench.dataDir, "clock-offset.new")];
+  const jumpTo = (ms: number): void => {
+    writeFileSync(draft, String(ms));
+    renameSync(draft, offset);
+  };
+  jumpTo(7_200_000);
+  const proxy = await bench.start(["proxy"], {
+    env: {
+      KEYSWAP_SECRET_API_URL: first.ready.api,
+      KEYSWAP_SANDBOX_ID: sandbox,
+      NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(clockWithOffset(offset))}`,
+    },
+  });
+  expect(await readyz(proxy.ready.admin)).toEqual({
+    status: 503,
+    reason: expect.stringMatching(/^no grants of the fixed sandbox: /),
+  });
+  jumpTo(0);
+  await bench.start(["api"], { env: { KEYSWAP_API_LISTEN: new URL(first.ready.api).host } });
+  await expect.poll(() => readyz(proxy.ready.admin), { timeout: 20_000 }).toEqual({ status: 200, reason: undefined });
+});
+
+/** A module in which the clock on the wall is ahead by the milliseconds that stand in a file, as they are at that moment. */
+function clockWithOffset(path: string): string {
+  return `import { readFileSync } from "node:fs";
+    const now = Date.now;
+    Date.now = () => now() + Number(readFileSync(${JSON.stringify(path)}, "utf8"));`;
+}
