@@ -19,6 +19,17 @@ const surfaces = [
   ["base64", "Base64 in the body"],
 ] as const;
 
+interface Rules {
+  readonly hosts: readonly string[];
+  readonly locations: readonly string[] | null;
+  readonly onViolation: string | null;
+}
+
+/** What a person changes of a secret, as update takes it. */
+interface Fields extends Rules {
+  readonly description: string | null;
+}
+
 class SecretDrawer extends View {
   static override properties = { secretId: { attribute: false }, mayManage: { attribute: false } };
   /** `"new"` for one to be made. */
@@ -62,7 +73,7 @@ class SecretDrawer extends View {
       ${this.#valueField("Value", "It is encrypted and never shown again. Sandboxes get a placeholder.", true)}
       ${this.#hostsField()}
       <label for="secret-description">Description <span class="faint">optional</span></label>
-      <input id="secret-description" name="description" maxlength="255" autocomplete="off" />
+      ${descriptionField("")}
       ${this.#locationsField()} ${this.#violationField(undefined)}
       <footer class="drawer-foot"><button class="primary" ?disabled=${this.#isBusy || this.#hasInvalidHost()}>Create secret</button>
         <button type="button" @click=${() => this.#close()}>Cancel</button></footer>
@@ -98,10 +109,10 @@ class SecretDrawer extends View {
 
   #renderForms(secret: SecretDetail): TemplateResult {
     return html`
-      <form @submit=${(event: SubmitEvent) => void this.#update(event)}>
+      <form @submit=${(event: SubmitEvent) => void this.#update(event, secret)}>
         ${this.#hostsField()} ${this.#locationsField()} ${this.#violationField(secret.onViolation)}
         <label for="secret-description">Description</label>
-        <input id="secret-description" name="description" maxlength="255" autocomplete="off" .value=${secret.description ?? ""} />
+        ${descriptionField(secret.description ?? "")}
         <p><button class="primary" ?disabled=${this.#isBusy || this.#hasInvalidHost()}>Save changes</button></p>
       </form>
       <form class="rotate" @submit=${(event: SubmitEvent) => void this.#rotate(event)}>
@@ -191,7 +202,7 @@ class SecretDrawer extends View {
 
   #violationField(current: "pass" | "block" | undefined): TemplateResult {
     const option = (value: string, title: string) =>
-      html`<option value=${value} ?selected=${value === (current ?? "")}>${title}</option>`;
+      html`<option value=${value} .selected=${value === (current ?? "")}>${title}</option>`;
     return html`<label for="secret-violation">Where it may not be written</label>
       <select id="secret-violation" name="onViolation">${option("", "as the sandbox or deployment says")}
         ${option("pass", "send the placeholder unchanged")} ${option("block", "refuse the request with 403")}</select>`;
@@ -239,10 +250,11 @@ class SecretDrawer extends View {
     });
   }
 
-  async #update(event: SubmitEvent): Promise<void> {
+  async #update(event: SubmitEvent, loaded: SecretDetail): Promise<void> {
     const { description } = fieldsOf(event);
+    const fields = changedFields(loaded, { description: description || null, ...this.#rules(event) });
+    if (Object.keys(fields).length === 0) return notify("There is nothing to save");
     await this.#work(async () => {
-      const fields = { description: description === "" ? null : description, ...this.#rules(event) };
       const secret = await call<Secret>("PATCH", `/secret/${this.secretId}`, fields);
       for (const text of secret.warnings ?? []) notify(text);
       notify("Changes saved; proxies are told at once");
@@ -272,13 +284,9 @@ class SecretDrawer extends View {
   }
 
   /** Hosts, places and policy, as create and update take them. */
-  #rules(event: SubmitEvent) {
-    const onViolation = new FormData(event.target as HTMLFormElement).get("onViolation");
-    return {
-      hosts: hostsIn(this.#hosts),
-      locations: this.#locations ?? null,
-      onViolation: onViolation === "" ? null : onViolation,
-    };
+  #rules(event: SubmitEvent): Rules {
+    const { onViolation } = fieldsOf(event);
+    return { hosts: hostsIn(this.#hosts), locations: this.#locations ?? null, onViolation: onViolation || null };
   }
 
   async #work(work: () => Promise<void>): Promise<void> {
@@ -315,6 +323,23 @@ class SecretDrawer extends View {
     this.#forgetValue();
     this.querySelector("dialog")?.close();
   }
+}
+
+function descriptionField(text: string): TemplateResult {
+  return html`<textarea id="secret-description" name="description" rows="2" maxlength="255" autocomplete="off" .value=${text}></textarea>`;
+}
+
+/** What is no longer as it was loaded. The rest is not to be sent: somebody else may have changed it since. */
+function changedFields(loaded: SecretDetail, fields: Fields): Partial<Fields> {
+  const before: Fields = {
+    // As a textarea gives it back.
+    description: loaded.description?.replaceAll(/\r\n?/g, "\n") || null,
+    hosts: loaded.hosts,
+    locations: loaded.locations ?? null,
+    onViolation: loaded.onViolation ?? null,
+  };
+  const isChanged = (name: keyof Fields) => JSON.stringify(fields[name]) !== JSON.stringify(before[name]);
+  return Object.fromEntries(Object.entries(fields).filter(([name]) => isChanged(name as keyof Fields))); // its own names
 }
 
 function hostSentence({ kind, words }: HostWords): string {

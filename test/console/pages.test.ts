@@ -241,6 +241,51 @@ describe.skipIf(missing !== undefined)(`the console${missing === undefined ? "" 
     expect((await stage.api.call("DELETE", `/secret/${body.items[0].id}`)).status).toBe(204);
   });
 
+  it("saves what was changed, and leaves what somebody else has changed meanwhile", async () => {
+    const [narrow, words] = [["narrow.example"], "first line\nsecond line"];
+    const fields = { name: "SHARED", value: "a value of two editors", hosts: [], description: words };
+    const { id } = (await stage.api.call("POST", "/secret", fields)).body;
+    const stored = async () => (await stage.api.call("GET", `/secret/${id}`)).body;
+    const { context, page } = await visit();
+    const save = async () => {
+      const answered = page.waitForResponse((response) => response.request().method() === "PATCH");
+      await page.click("button:has-text('Save changes')");
+      await answered;
+      // It shows what is stored then.
+      await page.waitForSelector("button:has-text('Save changes'):enabled");
+    };
+    await page.click("button.link:has-text('SHARED')");
+    await page.waitForSelector("dialog #secret-hosts");
+    expect(await page.inputValue("#secret-description")).toBe(words);
+
+    const theirs = { hosts: narrow, locations: ["header"], onViolation: "block" };
+    expect((await stage.api.call("PATCH", `/secret/${id}`, theirs)).status).toBe(200);
+    await page.fill("#secret-description", `${words}\nthird line`);
+    await save();
+    expect(await stored()).toMatchObject({ ...theirs, description: `${words}\nthird line` });
+    expect(await page.inputValue("#secret-hosts")).toBe(narrow[0]);
+    expect(await page.inputValue("#secret-violation")).toBe("block");
+
+    // And the other way round, with the drawer as it is.
+    await stage.api.call("PATCH", `/secret/${id}`, { description: "other words" });
+    await page.fill("#secret-hosts", "");
+    await page.selectOption("#secret-violation", "");
+    await save();
+    const after = await stored();
+    expect(after).toMatchObject({ hosts: [], locations: ["header"], description: "other words" });
+    expect(after).not.toHaveProperty("onViolation");
+    await stage.api.call("PATCH", `/secret/${id}`, { onViolation: "pass" });
+    await page.fill("#secret-description", "");
+    await save();
+    expect(await stored()).toMatchObject({ hosts: [], onViolation: "pass" });
+    expect(await page.inputValue("#secret-violation")).toBe("pass");
+
+    await page.click("button:has-text('Save changes')");
+    await page.waitForSelector(".toast:has-text('There is nothing to save')");
+    await context.close();
+    expect((await stage.api.call("DELETE", `/secret/${id}`)).status).toBe(204);
+  });
+
   it("keeps the theme that was chosen", async () => {
     const { context, page } = await visit();
     await page.click("[aria-label='Use the dark theme']");
