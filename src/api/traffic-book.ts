@@ -30,11 +30,19 @@ export interface Arrival {
 }
 
 export const KEPT_EVENTS = 5_000;
+/** Bound on what the kept events of one organization weigh, as `bytesOf` estimates it: fewer are kept where they are heavy. */
+export const KEPT_BYTES = 16 * 1024 * 1024;
+/** How far both bounds are passed before what is beyond them goes, so that an addition is cheap on average. */
+const SLACK = 1.2;
 export const KEPT_MINUTES = 360;
 const MAX_HOSTS_PER_MINUTE = 100;
 const MAX_LAST_USED = 20_000;
 const MAX_ORGANIZATIONS = 1_000;
 const MINUTE_MS = 60_000;
+
+interface KeptEvent extends BookedEvent {
+  readonly bytes: number;
+}
 
 interface Minute {
   readonly time: number;
@@ -43,7 +51,8 @@ interface Minute {
 }
 
 export class TrafficBook {
-  #events: BookedEvent[] = [];
+  #events: KeptEvent[] = [];
+  #bytes = 0;
   #seq = 0;
   readonly #minutes = new Map<number, Minute>();
   readonly #listeners = new Set<(arrival: Arrival) => void>();
@@ -61,10 +70,10 @@ export class TrafficBook {
       for (const secret of count.secrets) this.#secretUsed.set(secret, now);
     }
     addTraffic(minute.numbers, numbers);
-    const items = events.map((event) => ({ seq: ++this.#seq, event }));
+    const items = events.map((event) => ({ seq: ++this.#seq, event, bytes: bytesOf(event) }));
     this.#events.push(...items);
-    // In strides, so that an addition is cheap on average.
-    if (this.#events.length > KEPT_EVENTS * 1.2) this.#events = this.#events.slice(-KEPT_EVENTS);
+    for (const { bytes } of items) this.#bytes += bytes;
+    if (this.#events.length > KEPT_EVENTS * SLACK || this.#bytes > KEPT_BYTES * SLACK) this.#forgetOldest();
     for (const listener of [...this.#listeners]) listener({ items, numbers });
   }
 
@@ -114,6 +123,14 @@ export class TrafficBook {
     return () => this.#listeners.delete(listener);
   }
 
+  #forgetOldest(): void {
+    let from = Math.max(0, this.#events.length - KEPT_EVENTS);
+    let bytes = this.#events.slice(from).reduce((sum, each) => sum + each.bytes, 0);
+    for (; bytes > KEPT_BYTES; from++) bytes -= this.#events[from]!.bytes; // all of them weigh `bytes`
+    this.#events = this.#events.slice(from);
+    this.#bytes = bytes;
+  }
+
   #minuteAt(now: number): Minute {
     const time = startOfMinute(now);
     let minute = this.#minutes.get(time);
@@ -134,6 +151,13 @@ function numbersOf(map: Map<string, MutableNumbers>, key: string): MutableNumber
   const numbers = noTraffic();
   map.set(key, numbers);
   return numbers;
+}
+
+/** About what a part of an event holds of memory: a character may take two bytes. */
+function bytesOf(part: unknown): number {
+  if (typeof part === "string") return 16 + 2 * part.length;
+  if (typeof part !== "object" || part === null) return 8;
+  return Object.values(part).reduce((sum: number, each) => sum + bytesOf(each), 32);
 }
 
 function startOfMinute(time: number): number {

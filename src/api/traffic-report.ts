@@ -16,6 +16,8 @@ import type { TrafficBooks } from "./traffic-book.ts";
 
 const access: readonly Permission[] = ["resolve:secrets"];
 const MAX_EVENTS = 1_000;
+/** Bound on each of an event's lists. */
+const MAX_NAMES = 64;
 const MAX_KNOWN_SANDBOXES = 20_000;
 /** For sandboxes that do not exist: one may be made under any id at any time. */
 const UNKNOWN_MS = 5_000;
@@ -48,9 +50,13 @@ const exchange = z.object({
   responseBytes: count,
   firstByteMs: z.number().optional(),
   durationMs: z.number(),
-  substituted: z.array(z.object({ secret: name, surface })).max(64),
-  notSubstituted: z.array(z.object({ secret: name.optional(), surface: surface.optional(), reason })).max(64),
-  scrubbed: z.array(name).max(1_000),
+  substituted: z.array(z.object({ secret: name, surface })).max(MAX_NAMES),
+  notSubstituted: z.array(z.object({ secret: name.optional(), surface: surface.optional(), reason })).max(MAX_NAMES),
+  // A sandbox may have more secrets than are shown: the list is cut, so that the report need not be refused.
+  scrubbed: z
+    .array(name)
+    .max(1_000)
+    .transform((names) => names.slice(0, MAX_NAMES)),
 });
 
 const tunnel = z.object({

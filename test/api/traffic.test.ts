@@ -2,7 +2,7 @@
 
 import { createParser } from "eventsource-parser";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { KEPT_EVENTS, TrafficBook } from "../../src/api/traffic-book.ts";
+import { KEPT_BYTES, KEPT_EVENTS, TrafficBook } from "../../src/api/traffic-book.ts";
 import type { ExchangeEvent } from "../../src/core/audit.ts";
 import type { TrafficReport } from "../../src/core/traffic.ts";
 import { countTraffic } from "../support/audit-events.ts";
@@ -82,6 +82,13 @@ describe("reported traffic", () => {
     await other.call("POST", "/egress/events", reportOf(events), { key: other.proxyKey });
     expect((await other.call("GET", `/traffic?${query}`)).body.items).toHaveLength(count);
     await other.close();
+  });
+
+  it("names the first 64 secrets that were taken out of an answer", async () => {
+    const scrubbed = Array.from({ length: 1_000 }, (_, at) => `SECRET_${at}`);
+    expect((await report([exchange({ scrubbed })])).status).toBe(204);
+    const { body } = await api.call("GET", `/traffic?sandbox=${sandbox}&limit=1`);
+    expect(body.items[0].event.scrubbed).toEqual(scrubbed.slice(0, 64));
   });
 
   it("is summed up by minute and host", async () => {
@@ -209,6 +216,24 @@ describe("the book", () => {
     const kept = book.latest(10 * KEPT_EVENTS, undefined, () => true);
     expect([kept.length, kept[0]?.seq]).toEqual([KEPT_EVENTS, 3 * KEPT_EVENTS]);
     expect([book.secretUsedAt("A"), book.secretUsedAt("B")]).toEqual([3 * KEPT_EVENTS - 500, undefined]);
+  });
+
+  it("keeps fewer of events that are heavy, and as many of those that come after them", () => {
+    const book = new TrafficBook();
+    const keep = (events: readonly ExchangeEvent[]) => {
+      for (const event of events) book.add(0, [], [event]);
+      return book.latest(10 * KEPT_EVENTS, undefined, () => true).map((item) => item.event as ExchangeEvent);
+    };
+    const names = (at: number) => Array.from({ length: 64 }, (_, n) => `${at} ${n} `.padEnd(256, "ł"));
+    const heavy = keep(Array.from({ length: 1_000 }, (_, at) => exchange({ scrubbed: names(at) })));
+    // The characters are of two bytes.
+    const bytes = heavy.reduce((sum, { scrubbed }) => sum + 2 * scrubbed.join("").length, 0);
+    expect(bytes).toBeGreaterThan(0.9 * KEPT_BYTES);
+    expect(bytes).toBeLessThan(1.25 * KEPT_BYTES);
+    expect(heavy[0]?.scrubbed[0]).toMatch(/^999 /);
+    const light = keep(Array.from({ length: 2 * KEPT_EVENTS }, () => exchange({ path: `/${"p".repeat(200)}` })));
+    expect(light).toHaveLength(KEPT_EVENTS);
+    expect(light.every(({ scrubbed }) => scrubbed.length === 0)).toBe(true);
   });
 
   it("forgets old minutes", () => {
