@@ -20,7 +20,11 @@ import { Problem } from "./problem.ts";
 import { type AnyRoute, fields, route } from "./route.ts";
 
 const HEARTBEAT_MS = 5_000;
+/** Of the deployment's proxy key. Made keys have as many together besides, so that they never take a place of its. */
 const MAX_STREAMS = 1_000;
+const MAX_STREAMS_OF_KEY = 500;
+/** Of a key that is bound to one sandbox: whoever runs in it may know it. */
+export const MAX_STREAMS_OF_BOUND_KEY = 16;
 /** A proxy that does not read is cut off; it resumes where it was. */
 const MAX_UNREAD_BYTES = 4 * 1024 * 1024;
 const BATCH = 500;
@@ -57,7 +61,7 @@ export class ChangeStreams {
       // A proxy that connects to this replica after a write at another one is greeted with that write's version.
       await this.#hub.catchUp();
       if (this.#hub.version === undefined) throw new Problem(503, "Changes cannot be followed at the moment");
-      if (this.#open.size >= MAX_STREAMS) throw new Problem(503, "Too many change streams are open");
+      if (!this.#hasPlaceFor(caller)) throw new Problem(503, "Too many change streams are open");
       reply.hijack();
       const stillAllowed = async () => {
         try {
@@ -77,6 +81,14 @@ export class ChangeStreams {
 
   close(): void {
     for (const stream of this.#open) stream.end();
+  }
+
+  #hasPlaceFor({ key, sandboxId }: Caller): boolean {
+    const rivals = [...this.#open].filter((stream) => (stream.keyId === undefined) === (key === undefined));
+    if (rivals.length >= MAX_STREAMS) return false;
+    if (key === undefined) return true;
+    const share = sandboxId === null ? MAX_STREAMS_OF_KEY : MAX_STREAMS_OF_BOUND_KEY;
+    return rivals.filter((stream) => stream.keyId === key.id).length < share;
   }
 }
 
@@ -104,6 +116,11 @@ class ChangeStream {
     this.#listener = listener;
     this.#hub = hub;
     this.#ended = ended;
+  }
+
+  /** Undefined: the deployment's proxy key. */
+  get keyId(): string | undefined {
+    return this.#listener.caller.key?.id;
   }
 
   async start(since: number | "unknown" | undefined, log: ChangeLog): Promise<void> {

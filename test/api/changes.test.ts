@@ -1,7 +1,8 @@
 // The stream of changes, read by the parser that proxies use.
 
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
-import { followChanges } from "../support/change-follower.ts";
+import { MAX_STREAMS_OF_BOUND_KEY } from "../../src/api/change-routes.ts";
+import { type Follower, followChanges } from "../support/change-follower.ts";
 import { startSecretApi, type TestApi } from "../support/secret-api.ts";
 
 let api: TestApi;
@@ -145,6 +146,46 @@ describe("a credential that sees less", () => {
     await expect.poll(() => messages.length).toBe(1);
     await api.call("DELETE", "/api-keys/revoked");
     await ended;
+  });
+});
+
+describe("places for streams", () => {
+  const makeKey = async (name: string, more: Readonly<Record<string, unknown>> = {}): Promise<string> => {
+    const { body } = await api.call("POST", "/api-keys", { name, permissions: ["resolve:secrets"], ...more });
+    return body.value;
+  };
+  /** Opens streams until one is refused, or there are `count`. */
+  const take = async (key: string, count: number) => {
+    const open: Follower[] = [];
+    onTestFinished(() => {
+      for (const follower of open) follower.close();
+    });
+    while (open.length < count) {
+      const answers = await Promise.all(
+        Array.from({ length: Math.min(25, count - open.length) }, () => followChanges(api.url, key)),
+      );
+      open.push(...answers.filter(({ status }) => status === 200));
+      const refused = answers.filter(({ status }) => status !== 200);
+      if (refused.length > 0) return { open, refusals: [...new Set(refused.map(({ status }) => status))] };
+    }
+    return { open, refusals: [] };
+  };
+
+  it("are few for a key that is bound to one sandbox, and free again once a stream has ended", async () => {
+    const box = (await api.call("POST", "/sandbox", {})).body;
+    const key = await makeKey("one-sandbox", { sandboxId: box.id });
+    const { open, refusals } = await take(key, 100);
+    expect([open.length, refusals]).toEqual([MAX_STREAMS_OF_BOUND_KEY, [503]]);
+    await follow({ key: await makeKey("its-neighbour", { sandboxId: box.id }) });
+    open[0]?.close();
+    await expect.poll(() => take(key, 1).then((again) => again.open.length)).toBe(1);
+  });
+
+  it("are there for the deployment's own proxies, whatever made keys hold", { timeout: 60_000 }, async () => {
+    const taken = [await take(await makeKey("one-team"), 1_100), await take(await makeKey("other-team"), 1_100)];
+    expect(taken.map(({ refusals }) => refusals)).toEqual([[503], [503]]);
+    expect((await take(await makeKey("third-team"), 1)).refusals).toEqual([503]);
+    await follow();
   });
 });
 
