@@ -1,7 +1,8 @@
 // Proxies tell what they hold and what is open, and whoever made a sandbox asks whether they are ready for it.
 //
 // A proxy that hears the changes fetches what changed before it uses it, so it need not hold a sandbox's grants to be
-// ready for it: it has to have heard of the sandbox's last change.
+// ready for it: it has to have heard of the sandbox's last change. One whose credential is bound to a sandbox serves no
+// other, so what it says counts for that one alone.
 
 import { X509Certificate } from "node:crypto";
 import { z } from "zod";
@@ -99,12 +100,18 @@ export function proxyRoutes(store: Store, clock: Clock, caCertificate: () => str
       status: 200,
       answer: z.object({ caFingerprint: z.string().nullable() }),
       handle: async ({ body: { isLeaving, heardVersion, ...report }, caller }) => {
-        const organizationId = caller.everyOrganization ? null : caller.organizationId;
-        if (isLeaving === true) await store.proxies.leave(organizationId, report.id);
+        const { sandboxId } = caller;
+        const proxy = {
+          id: report.id,
+          organizationId: caller.everyOrganization ? null : caller.organizationId,
+          sandboxId,
+        };
+        if (isLeaving === true) await store.proxies.leave(proxy);
         else {
           const version = heardVersion === null ? null : Number(heardVersion);
           const heard = Number.isSafeInteger(version) ? version : null;
-          await store.proxies.report({ ...report, organizationId, heardVersion: heard, seenAt: clock() });
+          const told = sandboxId === null ? report : narrowedTo(sandboxId, report);
+          await store.proxies.report({ ...told, ...proxy, heardVersion: heard, seenAt: clock() });
         }
         return { caFingerprint: fingerprintOf(caCertificate()) };
       },
@@ -123,7 +130,7 @@ export function proxyRoutes(store: Store, clock: Clock, caCertificate: () => str
         if (sandbox === undefined) throw notFound("Sandbox");
         const { id, version } = sandbox;
         const reports = await store.proxies.list(caller.organizationId, clock() - PROXY_SILENCE_MS);
-        const proxies = reports.map((report) => ({
+        const proxies = reports.filter(serving(id)).map((report) => ({
           id: report.id,
           name: report.name,
           seenAt: new Date(report.seenAt).toISOString(),
@@ -157,10 +164,34 @@ export function proxyRoutes(store: Store, clock: Clock, caCertificate: () => str
   ];
 }
 
+/** What is said of other sandboxes is not kept. */
+function narrowedTo<Report extends Pick<ProxyReport, "grants" | "connections">>(
+  sandboxId: string,
+  report: Report,
+): Report {
+  const { grants, connections } = report;
+  return {
+    ...report,
+    grants: onlyOf(sandboxId, grants),
+    ...(connections === undefined
+      ? {}
+      : { connections: { ...connections, bySandbox: onlyOf(sandboxId, connections.bySandbox) } }),
+  };
+}
+
+function onlyOf<T>(sandboxId: string, map: Readonly<Record<string, T>>): Readonly<Record<string, T>> {
+  return Object.fromEntries(Object.entries(map).filter(([id]) => id === sandboxId));
+}
+
+function serving(id: string): (report: ProxyReport) => boolean {
+  return ({ sandboxId }) => sandboxId === null || sandboxId === id;
+}
+
 function presenceOf(
-  reports: readonly ProxyReport[],
+  everyReport: readonly ProxyReport[],
   { id, version }: { readonly id: string; readonly version: number },
 ): z.input<typeof presence> {
+  const reports = everyReport.filter(serving(id));
   const counts = reports.map((report) => connectionsOf(report, id));
   return {
     sandboxId: id,

@@ -377,12 +377,18 @@ export interface AuditStore {
   prune(time: number): Promise<number>;
 }
 
-/** What a proxy last said of itself. */
-export interface ProxyReport {
-  /** Of its process; unique within the organization. */
+/** Nobody speaks for a proxy that shows another kind of credential. */
+export interface ProxyIdentity {
+  /** Of its process; unique within what its credential is for. */
   readonly id: string;
   /** Null: it serves all organizations. */
   readonly organizationId: string | null;
+  /** It serves this one alone: its credential is bound to it. Null: any. */
+  readonly sandboxId: string | null;
+}
+
+/** What a proxy last said of itself. */
+export interface ProxyReport extends ProxyIdentity {
   /** For people. */
   readonly name: string;
   readonly caFingerprint: string | null;
@@ -398,9 +404,9 @@ export interface ProxyReport {
 }
 
 export interface ProxyStore {
-  /** In the place of what the proxy said before. */
+  /** In the place of what the proxy said before. Of those that are bound to one sandbox, the last 16 are remembered. */
   report(report: ProxyReport): Promise<void>;
-  leave(organizationId: string | null, id: string): Promise<void>;
+  leave(proxy: ProxyIdentity): Promise<void>;
   /** Those that serve the organization and were heard at `since` or later. */
   list(organizationId: string, since: number): Promise<readonly ProxyReport[]>;
   /** Forgets those that were not heard since `time`; returns how many. */

@@ -1,10 +1,16 @@
 // What proxies said of themselves last. A convenience, not a promise: written by heartbeats, forgotten when they cease.
 
-import type { ProxyReport, ProxyStore } from "../core/store.ts";
-import { integer, json, type Row, type Sql, text, textOrNull } from "./sql.ts";
+import type { ProxyIdentity, ProxyReport, ProxyStore } from "../core/store.ts";
+import { integer, json, type Row, type Sql, type SqlWriter, text, textOrNull } from "./sql.ts";
+
+/** That are bound to the same sandbox: their credential is in reach of what runs there, and may invent any number. */
+const MAX_OF_SANDBOX = 16;
 
 /** What the column `state` holds. */
-type State = Pick<ProxyReport, "caFingerprint" | "heardVersion" | "grants" | "isComplete" | "connections">;
+type State = Pick<ProxyReport, "caFingerprint" | "heardVersion" | "grants" | "isComplete" | "connections"> & {
+  /** Undefined in what an older version wrote. */
+  readonly sandboxId?: string | null;
+};
 
 export class ProxyTable implements ProxyStore {
   readonly #sql: Sql;
@@ -13,23 +19,26 @@ export class ProxyTable implements ProxyStore {
     this.#sql = sql;
   }
 
-  async report({ id, organizationId, name, seenAt, ...state }: ProxyReport): Promise<void> {
-    const { caFingerprint, heardVersion, grants, isComplete, connections }: State = state;
-    await this.#sql.write((tx) =>
-      tx.run(
+  async report(report: ProxyReport): Promise<void> {
+    const { organizationId, sandboxId, name, seenAt } = report;
+    const { caFingerprint, heardVersion, grants, isComplete, connections } = report;
+    const state: State = { sandboxId, caFingerprint, heardVersion, grants, isComplete, connections };
+    await this.#sql.write(async (tx) => {
+      await tx.run(
         `INSERT INTO proxies (id, organization_id, name, seen_at, state) VALUES (?, ?, ?, ?, ?)
          ON CONFLICT (id) DO UPDATE SET name = excluded.name, seen_at = excluded.seen_at, state = excluded.state`,
-        keyOf(organizationId, id),
+        keyOf(report),
         organizationId,
         name,
         seenAt,
-        JSON.stringify({ caFingerprint, heardVersion, grants, isComplete, connections }),
-      ),
-    );
+        JSON.stringify(state),
+      );
+      if (sandboxId !== null) await forgetOldest(tx, report);
+    });
   }
 
-  async leave(organizationId: string | null, id: string): Promise<void> {
-    await this.#sql.write((tx) => tx.run("DELETE FROM proxies WHERE id = ?", keyOf(organizationId, id)));
+  async leave(proxy: ProxyIdentity): Promise<void> {
+    await this.#sql.write((tx) => tx.run("DELETE FROM proxies WHERE id = ?", keyOf(proxy)));
   }
 
   async list(organizationId: string, since: number): Promise<readonly ProxyReport[]> {
@@ -47,18 +56,35 @@ export class ProxyTable implements ProxyStore {
   }
 }
 
-/** With the organization in it, so that nobody can speak for another one's proxy. */
-function keyOf(organizationId: string | null, id: string): string {
-  return `${organizationId ?? "*"}/${id}`;
+/** With the organization and the sandbox in it, so that nobody can speak for another one's proxy. */
+function keyOf(proxy: ProxyIdentity): string {
+  return `${scopeOf(proxy)}/${proxy.id}`;
+}
+
+function scopeOf({ organizationId, sandboxId }: ProxyIdentity): string {
+  return `${organizationId ?? "*"}${sandboxId === null ? "" : `/${sandboxId}`}`;
+}
+
+async function forgetOldest(tx: SqlWriter, proxy: ProxyIdentity): Promise<void> {
+  const scope = scopeOf(proxy);
+  // What begins with the scope and a slash: 0 is the next character.
+  const rows = await tx.all(
+    "SELECT id FROM proxies WHERE id > ? AND id < ? ORDER BY seen_at DESC, id",
+    `${scope}/`,
+    `${scope}0`,
+  );
+  for (const row of rows.slice(MAX_OF_SANDBOX)) await tx.run("DELETE FROM proxies WHERE id = ?", text(row, "id"));
 }
 
 function proxyReport(row: Row): ProxyReport {
   const id = text(row, "id");
+  const { sandboxId = null, ...state } = json<State>(row, "state");
   return {
-    id: id.slice(id.indexOf("/") + 1),
+    id: id.slice(id.lastIndexOf("/") + 1),
     organizationId: textOrNull(row, "organization_id"),
     name: text(row, "name"),
     seenAt: integer(row, "seen_at"),
-    ...json<State>(row, "state"),
+    sandboxId,
+    ...state,
   };
 }

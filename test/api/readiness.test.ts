@@ -96,6 +96,56 @@ test("the proxy learns which CA sandboxes are told to trust", async () => {
   expect(heartbeat.apiCaFingerprint).toMatch(/^[0-9a-f]{64}$/);
 });
 
+describe("a key that is bound to one sandbox", () => {
+  const report = { caFingerprint: null, heardVersion: null, grants: {}, isComplete: false };
+  const beat = (key: string, id: string, more: Readonly<Record<string, unknown>> = {}) =>
+    api.call("POST", "/egress/proxies", { ...report, id, name: id, ...more }, { key });
+  const makeKey = async (name: string, sandboxId: string | null) => {
+    const made = { name, permissions: ["resolve:secrets"], sandboxId };
+    return (await api.call("POST", "/api-keys", made)).body.value as string;
+  };
+  const isReady = async (id: string) => (await readiness(id)).ready;
+
+  test("speaks for that sandbox's readiness and for no other's", async () => {
+    const [own, other] = [await makeSandbox(), await makeSandbox()];
+    const key = await makeKey("sidecar", own);
+    await beat(api.proxyKey, "gateway", { heardVersion: "9007199254740991" });
+    expect([await isReady(own), await isReady(other)]).toEqual([true, true]);
+    const connections = { bySandbox: { [own]: 2, [other]: 3 }, others: 4 };
+    await beat(key, "sidecar", { grants: { [other]: "1" }, connections });
+    expect([await isReady(own), await isReady(other)]).toEqual([false, true]);
+    expect(await states(other)).toEqual(["gateway on-demand"]);
+    const { items } = (await api.call("GET", `/console/presence?ids=${own},${other}`)).body;
+    expect(items).toMatchObject([
+      { sandboxId: own, connections: 2, proxies: 2, readyProxies: 1 },
+      { sandboxId: other, connections: 0, proxies: 1, readyProxies: 1 },
+    ]);
+  });
+
+  test("does not speak in another proxy's name", async () => {
+    const [own, other] = [await makeSandbox(), await makeSandbox()];
+    const [key, unbound] = [await makeKey("sidecar", own), await makeKey("gateway", null)];
+    await beat(unbound, "gateway", { heardVersion: "9007199254740991" });
+    await beat(key, "gateway");
+    await beat(key, "gateway", { isLeaving: true });
+    expect(await states(other)).toEqual(["gateway on-demand"]);
+    expect(await isReady(other)).toBe(true);
+  });
+
+  test("stands for a few proxies at a time", async () => {
+    const own = await makeSandbox();
+    const key = await makeKey("sidecar", own);
+    for (let at = 0; at < 40; at++) {
+      now += 1;
+      await beat(key, `invented-${at}`);
+    }
+    const kept = (await readiness(own)).proxies.map(({ id }: { id: string }) => id);
+    expect(kept).toHaveLength(16);
+    expect(kept).toContain("invented-39");
+    expect(kept).not.toContain("invented-23");
+  });
+});
+
 describe("live connections", () => {
   const beat = (id: string, connections: unknown) =>
     api.call(

@@ -701,6 +701,7 @@ function contract(implementation: Implementation): void {
     const report = {
       id: "p",
       organizationId: null,
+      sandboxId: null,
       name: "gateway-1",
       caFingerprint: "ab".repeat(32),
       heardVersion: 7,
@@ -719,10 +720,28 @@ function contract(implementation: Implementation): void {
     expect(await store.proxies.list(organizationId, 2500)).toEqual([own]);
     expect(await store.proxies.list(randomUUID(), 0)).toEqual([later]);
     expect(await store.proxies.prune(2500)).toBe(1);
-    await store.proxies.leave(null, "p");
+    await store.proxies.leave(report);
     expect(await store.proxies.list(organizationId, 0)).toEqual([own]);
-    await store.proxies.leave(organizationId, "p");
+    await store.proxies.leave(own);
     expect(await store.proxies.list(organizationId, 0)).toEqual([]);
+  });
+
+  it("keeps apart the proxies that are bound to one sandbox, and remembers the last 16 of each", async () => {
+    const report = {
+      ...{ id: "p", organizationId, sandboxId: null, name: "p", caFingerprint: null, heardVersion: null },
+      ...{ grants: {}, isComplete: true, seenAt: 1000 },
+    };
+    const bound = (sandboxId: string, id: string, seenAt: number) => ({ ...report, sandboxId, id, name: id, seenAt });
+    await store.proxies.report(report);
+    // Ids of which one begins with the other.
+    for (const sandboxId of ["box", "box0", "box-1"]) await store.proxies.report(bound(sandboxId, "p", 1000));
+    for (let at = 0; at < 20; at++) await store.proxies.report(bound("box", `p${at}`, 2000 + at));
+    const list = await store.proxies.list(organizationId, 0);
+    const of = (sandboxId: string | null) => list.filter((each) => each.sandboxId === sandboxId).map(({ id }) => id);
+    expect([of(null), of("box0"), of("box-1")]).toEqual([["p"], ["p"], ["p"]]);
+    expect(of("box").toSorted()).toEqual(Array.from({ length: 16 }, (_, at) => `p${at + 4}`).toSorted());
+    await store.proxies.leave(bound("box0", "p", 0));
+    expect((await store.proxies.list(organizationId, 0)).filter(({ id }) => id === "p")).toHaveLength(2);
   });
 
   it("opens again with everything in it, and its default organization", async () => {
