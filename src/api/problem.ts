@@ -58,9 +58,19 @@ function storeProblem(code: string): Problem | undefined {
     case "unavailable":
     case "locked":
       return new Problem(503, "The secret store cannot be reached; try again later", { "retry-after": "1" });
+    case "master-key":
+      return new Problem(
+        503,
+        "The master keys were changed meanwhile; nothing was written. Start again, with the new ones",
+      );
     default:
       return undefined;
   }
+}
+
+/** Whether its operator has to hear of it: a fault of ours, or keys that are no longer the store's. */
+export function concernsOperator(error: unknown): boolean {
+  return problemOf(error) === undefined || (error instanceof Error && "code" in error && error.code === "master-key");
 }
 
 /** Fastify's own messages can hold parts of the request, so each status has ours. */

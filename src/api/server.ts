@@ -28,7 +28,7 @@ import { DEFAULT_AUDIT_RETENTION_MS, Maintenance } from "./maintenance.ts";
 import { masterKeyRoutes } from "./master-key-routes.ts";
 import { openApiRoutes } from "./openapi.ts";
 import { organizationRoutes } from "./organization-routes.ts";
-import { errorBody, Problem, problemOf } from "./problem.ts";
+import { concernsOperator, errorBody, Problem, problemOf } from "./problem.ts";
 import { proxyRoutes } from "./proxy-routes.ts";
 import { publicRoutes } from "./public-routes.ts";
 import { ResolveAudit } from "./resolve-audit.ts";
@@ -251,7 +251,7 @@ function makeApp(logger: FastifyBaseLogger, clock: Clock): FastifyInstance {
   app.setErrorHandler(async (error, request, reply) => {
     const problem = problemOf(error);
     const status = problem?.status ?? 500;
-    if (problem === undefined) logger.error({ err: error, route: request.routeOptions.url }, "request failed");
+    if (concernsOperator(error)) logger.error({ err: error, route: request.routeOptions.url }, "request failed");
     if (problem !== undefined) reply.headers(problem.headers);
     reply.code(status);
     return errorBody(pathOf(request.originalUrl), status, problem?.message ?? "Internal server error", clock());

@@ -1,9 +1,11 @@
 // The master keys at hand, and the record in the database of which keys its values need.
 //
 // Each key in use has a check box in the table: a constant sealed under it. A start with a wrong or missing key fails
-// there, before anything is written, and says which key is asked for.
+// there, before anything is written, and says which key is asked for. A key that was retired leaves a mark and never seals
+// again: its holder may have it no more, and who still goes on with it must not write what then nobody can open.
 
 import type { Clock } from "../core/ports.ts";
+import { getCounter, setCounter } from "./change-table.ts";
 import { bindTo, type MasterKey, open, seal } from "./envelope.ts";
 import { bytes, Rollback, type Sql, type SqlReader, type SqlWriter, text } from "./sql.ts";
 import { StoreError } from "./store-error.ts";
@@ -54,15 +56,35 @@ export class KeyRing {
     if (fault !== undefined) throw new StoreError("master-key", fault);
   }
 
-  /** Notes that the current key is in use; call it in every transaction that seals. */
+  /**
+   * Notes that the current key is in use; call it in every transaction that seals. Throws a StoreError (`master-key`) where
+   * it was retired.
+   */
   async register(tx: SqlWriter): Promise<void> {
     if ((await tx.get("SELECT id FROM master_keys WHERE id = ?", this.#current.id)) !== undefined) return;
+    if ((await getCounter(tx, retirementOf(this.#current.id))) !== 0) {
+      throw new StoreError(
+        "master-key",
+        `Master key "${this.#current.id}" was retired: nothing is written under it. Start again with the keys as they are now; a new one needs an id of its own.`,
+      );
+    }
     await tx.run(
       "INSERT INTO master_keys (id, check_box, created_at) VALUES (?, ?, ?)",
       this.#current.id,
       seal(this.#current, CHECK, bindTo("check", this.#current.id)),
       this.#clock(),
     );
+  }
+
+  /** Strikes a key from the record, for good; false where values need it. */
+  async retire(tx: SqlWriter, keyId: string): Promise<boolean> {
+    const struck = await tx.run(
+      "DELETE FROM master_keys WHERE id = ? AND NOT EXISTS (SELECT 1 FROM secrets WHERE key_id = ?)",
+      keyId,
+      keyId,
+    );
+    if (struck > 0) await setCounter(tx, retirementOf(keyId), this.#clock());
+    return struck > 0;
   }
 
   seal(plaintext: Uint8Array, boundTo: Buffer): Buffer {
@@ -78,6 +100,11 @@ export class KeyRing {
       throw new StoreError("corrupt", `A value does not open with master key "${keyId}": its row was altered.`);
     return plaintext;
   }
+}
+
+/** The counter that holds when the key was retired. */
+function retirementOf(keyId: string): string {
+  return `master_key_retired_at ${keyId}`;
 }
 
 function byId(keys: MasterKeys): ReadonlyMap<string, MasterKey> {

@@ -35,15 +35,8 @@ export async function rotateMasterKey(sql: Sql, ring: KeyRing): Promise<MasterKe
       resealed += count;
       done = count === 0;
     }
-    // A replica that still has the old key as its current one may write in between: then the record stays.
-    const struck = await sql.write((tx) =>
-      tx.run(
-        "DELETE FROM master_keys WHERE id = ? AND NOT EXISTS (SELECT 1 FROM secrets WHERE key_id = ?)",
-        keyId,
-        keyId,
-      ),
-    );
-    if (struck > 0) retired.push(keyId);
+    // Who still has the old key as the current one may write in between: then the record stays.
+    if (await sql.write((tx) => ring.retire(tx, keyId))) retired.push(keyId);
   }
   return { current, resealed, retired };
 }
