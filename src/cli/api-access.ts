@@ -8,7 +8,7 @@ import type { SecretValue } from "../core/secret-value.ts";
 import { ApiClient } from "./api-client.ts";
 import { type Cli, CliError } from "./command.ts";
 import { DataFolder, type RunRecord } from "./data-folder.ts";
-import { DataLock } from "./data-lock.ts";
+import { DataLock, shareStore } from "./data-lock.ts";
 import { readSecretApiCa } from "./secret-api-ca.ts";
 import { addSettingFlags, type Flags } from "./setting-flags.ts";
 
@@ -130,6 +130,7 @@ async function withPassingApi(
   ]);
   const logging = createLogging({ level: "error" });
   const folder = DataFolder.open(config.dataDir);
+  using _store = shareStore(folder);
   const options = apiOptionsFor(config, folder);
   const listen = { host: "127.0.0.1", port: 0 };
   const service = await openApiService({ ...options, listen, proxyUrl: configuredProxyUrl(config) }, logging.logger);

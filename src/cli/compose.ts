@@ -18,7 +18,7 @@ import { formatAddress, parseAddress, reachable } from "./address.ts";
 import { apiOptionsFor, apiReloadFor } from "./api-options.ts";
 import { CliError } from "./cli-error.ts";
 import { DataFolder, type RunRecord } from "./data-folder.ts";
-import { lockDataFolder } from "./data-lock.ts";
+import { lockDataFolder, shareStore } from "./data-lock.ts";
 import { makeMetrics } from "./make-metrics.ts";
 import type { ProxyPart, ProxyPartOptions } from "./proxy-part.ts";
 import { type Assembly, assembled, newAssembly, type Service } from "./service.ts";
@@ -39,7 +39,7 @@ export interface StartOptions {
 export async function composeStart(config: Config, logger: Logger, options: StartOptions): Promise<Service> {
   await using assembly = newAssembly();
   const folder = DataFolder.open(config.dataDir);
-  if (options.shared) assembly.stack.use(lockDataFolder(folder));
+  assembly.stack.use(options.shared ? lockDataFolder(folder) : shareStore(folder));
   const { startApiThread } = await import("./api-thread.ts");
   const apiOptions = apiOptionsFor(config, folder);
   // The thread loads its parts while this one loads the proxy's.

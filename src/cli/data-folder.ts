@@ -1,8 +1,8 @@
 // The data folder: its layout, and the keys that are made there on the first start.
 //
-//   keyswap.db   SQLite            api-key, proxy-key, master-key   made once, 0600, never overwritten
-//   lock         see data-lock.ts  run.json                         where the running keyswap is reached
-//   audit.jsonl  the audit log
+//   keyswap.db        SQLite             api-key, proxy-key, master-key   made once, 0600, never overwritten
+//   lock, store-lock  see data-lock.ts   run.json                         where the running keyswap is reached
+//   audit.jsonl       the audit log
 
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";

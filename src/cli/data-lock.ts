@@ -1,5 +1,10 @@
-// One keyswap with a Secret API for one data folder. The lock is SQLite's own on a file of ours: the kernel holds it for
-// the process, so that nothing stays behind when the process is killed, and no process id has to be guessed about.
+// Who has a data folder. Two locks:
+//
+//   lock        the one keyswap with a Secret API that others find there; whoever rotates or restores has it, too
+//   store-lock  shared by commands that open the store themselves; whoever replaces the store has it alone
+//
+// A lock is SQLite's own on a file of ours: the kernel holds it for the process, so that nothing stays behind when the
+// process is killed, and no process id has to be guessed about.
 
 import { chmodSync } from "node:fs";
 import { join } from "node:path";
@@ -22,6 +27,24 @@ export function lockDataFolder(folder: DataFolder): DataLock {
   });
 }
 
+/** For a command that opens the store itself, as others may. Throws CliError where the store is being replaced. */
+export function shareStore(folder: DataFolder): DataLock {
+  const lock = DataLock.tryAcquire(folder.path, "store-lock", "shared");
+  if (lock !== undefined) return lock;
+  throw new CliError(1, `the store in ${folder.path} is being restored`, {
+    hint: "Try again when it has ended. Nothing was changed.",
+  });
+}
+
+/** For replacing the store. Throws CliError where a command has it open. */
+export function takeStore(folder: DataFolder): DataLock {
+  const lock = DataLock.tryAcquire(folder.path, "store-lock");
+  if (lock !== undefined) return lock;
+  throw new CliError(1, `another keyswap command works on the store in ${folder.path}`, {
+    hint: "Try again when it has ended. Nothing was changed.",
+  });
+}
+
 export class DataLock {
   readonly #database: DatabaseSync;
 
@@ -30,8 +53,12 @@ export class DataLock {
   }
 
   /** Undefined where somebody else has it. Throws CliError where the folder cannot be written. */
-  static tryAcquire(dataDir: string): DataLock | undefined {
-    const path = join(dataDir, "lock");
+  static tryAcquire(
+    dataDir: string,
+    name: "lock" | "store-lock" = "lock",
+    kind: "exclusive" | "shared" = "exclusive",
+  ): DataLock | undefined {
+    const path = join(dataDir, name);
     let database: DatabaseSync;
     try {
       database = new DatabaseSync(path);
@@ -43,7 +70,9 @@ export class DataLock {
     }
     try {
       // Nothing is ever written: no journal, no content.
-      database.exec("PRAGMA journal_mode = MEMORY; PRAGMA busy_timeout = 0; BEGIN EXCLUSIVE");
+      database.exec("PRAGMA journal_mode = MEMORY; PRAGMA busy_timeout = 0");
+      // A reader's lock comes with its first statement.
+      database.exec(kind === "exclusive" ? "BEGIN EXCLUSIVE" : "BEGIN; SELECT count(*) FROM sqlite_schema");
       chmodSync(path, 0o600);
       return new DataLock(database);
     } catch (error) {

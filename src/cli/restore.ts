@@ -7,7 +7,7 @@ import { loadConfig } from "../config/load.ts";
 import { masterKeysOf } from "./api-options.ts";
 import { type Cli, CliError, newCommand } from "./command.ts";
 import { DataFolder } from "./data-folder.ts";
-import { lockDataFolder } from "./data-lock.ts";
+import { lockDataFolder, takeStore } from "./data-lock.ts";
 import { addSettingFlags } from "./setting-flags.ts";
 import { startStep } from "./start-failure.ts";
 
@@ -40,6 +40,7 @@ export function define(cli: Cli): Command {
     const backup = resolve(file);
     if (!existsSync(backup)) throw new CliError(1, `there is no file ${backup}`);
     using _lock = lockDataFolder(folder);
+    using _store = takeStore(folder);
     const path = folder.databasePath;
     if (existsSync(path) && !replace) {
       throw new CliError(1, `there is a store already: ${path}`, {

@@ -3,6 +3,8 @@
 import { cpSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { DataFolder } from "../../src/cli/data-folder.ts";
+import { takeStore } from "../../src/cli/data-lock.ts";
 import { makeWorkbench, type Workbench } from "../support/workbench.ts";
 
 const create = (bench: Workbench, name: string) =>
@@ -62,6 +64,39 @@ test("a store that is there is put aside only with --replace, never while a keys
     if (existsSync(aside + suffix)) cpSync(aside + suffix, join(before.dataDir, `keyswap.db${suffix}`));
   }
   expect(await names(before)).toEqual(["AFTER", "BEFORE"]);
+});
+
+test("a store is not replaced beneath a command that works on it itself, nor used while it is replaced", async () => {
+  await using bench = makeWorkbench();
+  await create(bench, "BEFORE");
+  const copy = join(bench.env.HOME!, "copy.db");
+  await bench.runHere(["backup", copy]);
+  const restore = () => bench.runHere(["restore", copy, "--replace"]);
+  const commands = [
+    ["audit", "--of", "changes", "--follow", "--json"],
+    ["run", "--", "sh", "-c", "echo begun; exec sleep 600"],
+  ];
+  for (const args of commands) {
+    const using = bench.launch(args);
+    await using.firstLine();
+    const refused = await restore();
+    expect([refused.code, refused.stderr]).toEqual([
+      1,
+      expect.stringMatching(/works on the store.*when it has ended/s),
+    ]);
+    // Others may.
+    expect((await create(bench, `BESIDE_${args[0]?.toUpperCase()}`)).code).toBe(0);
+    using.child.kill("SIGTERM");
+    await using.ended;
+  }
+  expect(await names(bench)).toEqual(["BEFORE", "BESIDE_AUDIT", "BESIDE_RUN"]);
+  {
+    using _restoring = takeStore(DataFolder.open(bench.dataDir));
+    const refused = await create(bench, "LOST");
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringMatching(/is being restored.*when it has ended/s)]);
+  }
+  expect((await restore()).code).toBe(0);
+  expect(await names(bench)).toEqual(["BEFORE"]);
 });
 
 test("a backup from before a change of the master key comes back under the new one", async () => {
