@@ -84,6 +84,8 @@ export class CodedRewrite implements Rewrite {
     if (atEnd) this.#endTransform();
     else this.#rewrite(NOTHING);
     if (this.#isFlowing()) this.#decoders?.at(-1)?.resume();
+    // Where the decoder is full, its drain says this.
+    if (this.#stopped === "no" && !this.#fedBack) this.#listener.onRewriteDrain();
   }
 
   hold(): void {

@@ -58,7 +58,8 @@ export class PlainRewrite implements Rewrite {
     const key = this.#transform.push(content, this.#emit);
     if (key === undefined) return true;
     this.#stop(key);
-    return false;
+    // A lookup that was answered at once has resumed already.
+    return this.#waiting === undefined;
   }
 
   end(): void {

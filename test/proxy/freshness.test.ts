@@ -1,12 +1,15 @@
 // Changes of grants: the first request after a mount works, a revoked value is never sent, an old one stays scrubbed.
 
+import { randomBytes } from "node:crypto";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { codecs } from "../support/codecs.ts";
 import { type MadeSandbox, type MadeSecret, startKeyswap, type TestKeyswap } from "../support/keyswap.ts";
 import { type Origin, startOrigin } from "../support/origin.ts";
 import { connectThrough, errorOf, openWay, secure, type WireClient } from "../support/wire-client.ts";
 
 const host = "api.good.test";
 const foreign = `dtn_secret_${"b2".repeat(14)}`;
+const another = `dtn_secret_${"c3".repeat(14)}`;
 let keyswap: TestKeyswap;
 let origin: Origin;
 let echoed = "";
@@ -75,6 +78,44 @@ describe("against an API whose changes are not heard", () => {
       expect((await client.read()).status).toBe(200);
       expect(origin.last().body.toString()).toBe(body.replace(second.placeholder, second.value));
     }
+  });
+
+  it.each(["", "gzip"])("unknown placeholders in a streamed body do not stop it: %j", async (coding) => {
+    const secret = await keyswap.secret("a value of another length", [host]);
+    const { placeholder } = secret;
+    // As long when it is coded: beyond the bound on what is held.
+    const fill = randomBytes(1_000_000).toString("hex");
+    const body = `${placeholder} ${foreign} ${fill} ${another} ${fill} ${foreign} ${fill} ${placeholder}`;
+    const sent = Buffer.from(body.replaceAll(placeholder, secret.value));
+    const bytes = codecs.encode(coding, Buffer.from(body));
+    const field = coding === "" ? "" : `Content-Encoding: ${coding}\r\n`;
+    const client = await open(await keyswap.sandbox([secret]));
+    // The first key is asked for; those behind it, and all of them the second time, are answered at once.
+    for (let round = 0; round < 2; round++) {
+      client.send(
+        `POST / HTTP/1.1\r\nHost: ${host}\r\nContent-Type: text/plain\r\n${field}Content-Length: ${bytes.length}\r\n\r\n`,
+      );
+      client.send(bytes);
+      expect((await client.read()).status).toBe(200);
+      expect(codecs.decode(coding, origin.last().body).equals(sent)).toBe(true);
+    }
+  });
+
+  it("a coded body goes on after a lookup that its first bytes needed", async () => {
+    const body = `${foreign} ${randomBytes(1_000_000).toString("hex")}`;
+    const bytes = codecs.encode("gzip", Buffer.from(body));
+    const client = await open(await keyswap.sandbox([await keyswap.secret("a value of another length", [host])]));
+    // A connection that is made later would have the client go on, too.
+    await sent(client, { placeholder: "none" });
+    const refresh = vi.spyOn(keyswap.grants, "refresh");
+    client.send(
+      `POST / HTTP/1.1\r\nHost: ${host}\r\nContent-Type: text/plain\r\nContent-Encoding: gzip\r\nContent-Length: ${bytes.length}\r\n\r\n`,
+    );
+    client.send(bytes.subarray(0, 20_000));
+    await vi.waitFor(() => expect(refresh).toHaveBeenCalled());
+    client.send(bytes.subarray(20_000));
+    expect((await client.read()).status).toBe(200);
+    expect(codecs.decode("gzip", origin.last().body).toString() === body).toBe(true);
   });
 
   it("made-up placeholders do not make it ask again and again", async () => {
