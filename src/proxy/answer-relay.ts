@@ -54,6 +54,8 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
   #holdBytes = 0;
   #originalBytes = 0;
   #coded = false;
+  /** It goes out coded by us, not as it came. */
+  #codedAnew = false;
   #trailers: readonly Field[] = [];
 
   /** `scrubber`: by the grants of the moment. `substituted`: what this request carried; those names win where two secrets have one value. */
@@ -209,6 +211,7 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
 
   /** The length is not known any more; what was held goes out. */
   #beginStreamed(head: ResponseHead): void {
+    this.#codedAnew = this.#coded;
     const fields = this.#coded ? withoutBodyFields(head.fields) : head.fields;
     this.#heldHead = undefined;
     this.#original = [];
@@ -224,7 +227,8 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
   }
 
   #finish(): void {
-    this.#client.sendEnd(this.#trailers);
+    const changed = this.#codedAnew || this.#found.size > 0;
+    this.#client.sendEnd(changed ? withoutDigests(this.#trailers) : this.#trailers);
     this.#owner.onAnswerSent();
   }
 }

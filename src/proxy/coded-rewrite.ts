@@ -6,6 +6,7 @@ import type { Transform } from "node:stream";
 import zlib from "node:zlib";
 import type { BodyTransform } from "../core/message.ts";
 import type { ContentCoding } from "../core/substitution/codings.ts";
+import { DecoderChain, type DecoderChainListener } from "./decoder-chain.ts";
 import type { Rewrite, RewriteListener } from "./rewrite.ts";
 
 export interface CodedRewriteOptions {
@@ -19,19 +20,16 @@ export interface CodedRewriteOptions {
 
 /** A decoded size below this is never called an expansion attack. */
 const freeBytes = 1024 * 1024;
-/** Coded input that waits for the decoder before the feeder is told to hold back. */
-const maxWaitingBytes = 64 * 1024;
-
 const NOTHING = Buffer.alloc(0);
 
-export class CodedRewrite implements Rewrite {
+export class CodedRewrite implements Rewrite, DecoderChainListener {
   readonly ownTurns = true;
   readonly #transform: BodyTransform;
   readonly #listener: RewriteListener;
   readonly #options: CodedRewriteOptions;
   readonly #encoders: Transform[];
   /** Made with the first input: whether deflate comes with a zlib wrapper shows in its first byte. */
-  #decoders: Transform[] | undefined;
+  #decoders: DecoderChain | undefined;
   #codedBytes = 0;
   #decodedBytes = 0;
   #fedBack = false;
@@ -53,19 +51,14 @@ export class CodedRewrite implements Rewrite {
     }
     last?.on("data", (bytes: Buffer) => this.#ended || listener.onRewritten(bytes));
     last?.on("end", () => this.#finish());
-    first?.on("drain", () => this.#stopped === "no" && this.#decoders?.at(-1)?.resume());
+    first?.on("drain", () => this.#stopped === "no" && this.#decoders?.resume());
   }
 
   push(content: Buffer): boolean {
     if (this.#ended || content.length === 0) return true;
     this.#codedBytes += content.length;
-    this.#decoders ??= this.#makeDecoders(content);
-    const [first] = this.#decoders;
-    if (first === undefined) return true;
-    first.write(content, () => {
-      if (this.#options.flushEach && !this.#ended) this.#flushEncoders(0);
-    });
-    if (first.writableLength <= maxWaitingBytes) return true;
+    this.#decoders ??= new DecoderChain(this.#options.codings, content, this);
+    if (this.#decoders.write(content)) return true;
     this.#fedBack = true;
     return false;
   }
@@ -74,7 +67,7 @@ export class CodedRewrite implements Rewrite {
     if (this.#ended) return;
     // A body of no bytes is no coded body: it stays empty.
     if (this.#decoders === undefined) this.#finish();
-    else this.#decoders[0]?.end();
+    else this.#decoders.end();
   }
 
   resume(): void {
@@ -83,7 +76,7 @@ export class CodedRewrite implements Rewrite {
     this.#stopped = "no";
     if (atEnd) this.#endTransform();
     else this.#rewrite(NOTHING);
-    if (this.#isFlowing()) this.#decoders?.at(-1)?.resume();
+    if (this.#isFlowing()) this.#decoders?.resume();
     // Where the decoder is full, its drain says this.
     if (this.#stopped === "no" && !this.#fedBack) this.#listener.onRewriteDrain();
   }
@@ -101,38 +94,43 @@ export class CodedRewrite implements Rewrite {
 
   destroy(): void {
     this.#ended = true;
-    for (const stage of [...(this.#decoders ?? []), ...this.#encoders]) stage.destroy();
+    this.#decoders?.destroy();
+    for (const encoder of this.#encoders) encoder.destroy();
   }
 
-  #makeDecoders(firstBytes: Buffer): Transform[] {
-    const decoders = [...this.#options.codings]
-      .reverse()
-      .map((coding, at) => makeDecoder(coding, at === 0 ? firstBytes : NOTHING));
-    for (const [at, decoder] of decoders.entries()) {
-      decoder.on("error", () => this.#fault());
-      const next = decoders[at + 1];
-      if (next !== undefined) decoder.pipe(next);
+  // ---- DecoderChainListener
+
+  onDecoded(bytes: Buffer): void {
+    if (this.#ended) return;
+    this.#decodedBytes += bytes.length;
+    if (this.#decodedBytes > freeBytes && this.#decodedBytes > this.#codedBytes * this.#options.maxExpansion) {
+      this.#ended = true;
+      this.#listener.onRewriteFault("too-large");
+      return;
     }
-    decoders[0]?.on("drain", () => {
-      if (!this.#fedBack || this.#ended) return;
-      this.#fedBack = false;
-      this.#listener.onRewriteDrain();
-    });
-    const last = decoders.at(-1);
-    last?.on("data", (bytes: Buffer) => {
-      if (this.#ended) return;
-      this.#decodedBytes += bytes.length;
-      if (this.#decodedBytes > freeBytes && this.#decodedBytes > this.#codedBytes * this.#options.maxExpansion) {
-        this.#ended = true;
-        this.#listener.onRewriteFault("too-large");
-        return;
-      }
-      this.#rewrite(bytes);
-      if (!this.#isFlowing()) last.pause();
-    });
-    last?.on("end", () => this.#endTransform());
-    return decoders;
+    this.#rewrite(bytes);
+    if (!this.#isFlowing()) this.#decoders?.pause();
   }
+
+  onDecodedPiece(): void {
+    if (this.#options.flushEach && !this.#ended) this.#flushEncoders(0);
+  }
+
+  onDecodedEnd(): void {
+    this.#endTransform();
+  }
+
+  onDecoderDrain(): void {
+    if (!this.#fedBack || this.#ended) return;
+    this.#fedBack = false;
+    this.#listener.onRewriteDrain();
+  }
+
+  onMalformed(): void {
+    this.#fault();
+  }
+
+  // ---- inside
 
   #isFlowing(): boolean {
     return this.#stopped === "no" && !(this.#encoders[0]?.writableNeedDrain ?? false);
@@ -142,7 +140,7 @@ export class CodedRewrite implements Rewrite {
     const key = this.#transform.push(bytes, this.#encode);
     if (key === undefined) return;
     this.#stopped = "lookup";
-    this.#decoders?.at(-1)?.pause();
+    this.#decoders?.pause();
     this.#listener.onUnknownKey(key);
   }
 
@@ -196,26 +194,4 @@ function makeEncoder(coding: ContentCoding): Transform {
     default:
       return coding satisfies never;
   }
-}
-
-function makeDecoder(coding: ContentCoding, firstBytes: Buffer): Transform {
-  switch (coding) {
-    case "gzip":
-      return zlib.createGunzip();
-    case "deflate":
-      return hasZlibHeader(firstBytes) ? zlib.createInflate() : zlib.createInflateRaw();
-    case "br":
-      return zlib.createBrotliDecompress();
-    case "zstd":
-      return zlib.createZstdDecompress();
-    default:
-      return coding satisfies never;
-  }
-}
-
-/** "deflate" means the zlib format (RFC 9110 section 8.4.1.2), but some senders leave its wrapper out. */
-function hasZlibHeader(bytes: Buffer): boolean {
-  const first = bytes[0];
-  if (first === undefined) return true;
-  return (first & 0x0f) === 8 && (bytes.length < 2 || bytes.readUInt16BE(0) % 31 === 0);
 }

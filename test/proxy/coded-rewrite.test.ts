@@ -56,3 +56,41 @@ describe("a coded body", () => {
     );
   });
 });
+
+describe("bytes behind a coding's end", () => {
+  const behind = (coding: string, tail: string): Buffer => {
+    return Buffer.concat([codecs.encode(coding, Buffer.from(`"${placeholder}"`)), Buffer.from(tail, "latin1")]);
+  };
+  const codings = ["gzip", "deflate", "br", "zstd", "gzip, br", "zstd, deflate"];
+
+  it.each(codings)("are dropped where they are zeros: %s", async (coding) => {
+    for (const step of [1, 13, 1000]) {
+      const out = await rewrite(coding, behind(coding, "\0".repeat(40)), step, "value");
+      expect(codecs.decode(coding, out).toString()).toBe('"value"');
+    }
+  });
+
+  it.each(codings)("are refused where they are anything else: %s", async (coding) => {
+    for (const step of [1, 13, 1000]) {
+      for (const tail of ["behind", "\0\0\0behind"]) {
+        await expect(rewrite(coding, behind(coding, tail), step, "value")).rejects.toThrow("malformed-coding");
+      }
+    }
+  });
+
+  it.each(["gzip, br", "zstd, deflate"])("are refused within another coding: %s", async (codings) => {
+    const [inner = "", outer = ""] = codings.split(", ");
+    const coded = codecs.encode(outer, behind(inner, "behind"));
+    for (const step of [1, 13, 1000]) {
+      await expect(rewrite(codings, coded, step, "value")).rejects.toThrow("malformed-coding");
+    }
+  });
+
+  it.each(["gzip", "zstd"])("may be more of the same coding: %s", async (coding) => {
+    const coded = Buffer.concat([behind(coding, ""), codecs.encode(coding, Buffer.from("more"))]);
+    for (const step of [1, 13, 1000]) {
+      const out = await rewrite(coding, coded, step, "value");
+      expect(codecs.decode(coding, out).toString()).toBe('"value"more');
+    }
+  });
+});

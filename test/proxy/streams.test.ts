@@ -1,8 +1,9 @@
 // Answers that go on: each event passes when it comes, and nothing cuts a stream that is quiet.
 
 import type { ServerResponse } from "node:http";
-import { createGunzip, createGzip, constants as zlib } from "node:zlib";
+import { createGunzip, createGzip, gunzipSync, gzipSync, constants as zlib } from "node:zlib";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { codecs } from "../support/codecs.ts";
 import { connectHttp2, type Http2Origin, open, startHttp2Origin } from "../support/http2-peers.ts";
 import { type MadeSandbox, type MadeSecret, startKeyswap, type TestKeyswap } from "../support/keyswap.ts";
 import { type Origin, startOrigin } from "../support/origin.ts";
@@ -113,6 +114,38 @@ describe.each(streams)("a compressed stream of %s", (type) => {
     }
     gzip.end();
   });
+
+  it("passes event by event where two codings are stacked", async () => {
+    const [inner, outer] = [createGzip(), createGzip()];
+    inner.pipe(outer);
+    begin = (response) => {
+      response.writeHead(200, { "content-type": type, "content-encoding": "gzip, gzip" }).flushHeaders();
+      outer.pipe(response);
+    };
+    const client = await get();
+    expect((await client.readHead()).status).toBe(200);
+    const [first, second] = [createGunzip(), createGunzip()];
+    first.pipe(second);
+    let seen = "";
+    second.setEncoding("utf8").on("data", (text: string) => {
+      seen += text;
+    });
+    let expected = "";
+    for (const event of ["data: one\n\n", "data: SECRET\n\n", "data: three\n\n"]) {
+      inner.write(sentAs(event));
+      for (const gzip of [inner, outer]) {
+        await new Promise<void>((resolve) => gzip.flush(zlib.Z_SYNC_FLUSH, resolve));
+      }
+      expected += seenAs(event);
+      while (seen.length < expected.length) {
+        const chunk = await client.readChunk();
+        await new Promise<void>((resolve) => first.write(chunk, () => resolve()));
+        await vi.waitFor(() => expect(second.writableLength).toBe(0));
+      }
+      expect(seen === expected).toBe(true);
+    }
+    inner.end();
+  });
 });
 
 describe("a stream of events", () => {
@@ -159,6 +192,45 @@ describe("a stream of events", () => {
     }
     answer.end();
     session.close();
+  });
+
+  it("ends with its framing, not where its coding ends", async () => {
+    const own = await keyswap.sandbox([secret]);
+    begin = (response) => {
+      response.writeHead(200, { "content-type": "text/event-stream", "content-encoding": "gzip" }).flushHeaders();
+    };
+    const client = await connectThrough(keyswap, own, host, origin.port);
+    clients.push(client);
+    const padding = Buffer.alloc(512);
+    for (let round = 1; round <= 2; round++) {
+      client.send(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+      const head = await client.readHead();
+      answer.write(Buffer.concat([gzipSync("data: one\n\n"), padding]));
+      const first = await client.readChunk();
+      answer.write(padding);
+      answer.end();
+      const rest = await client.readBody(head, "GET");
+      expect(gunzipSync(Buffer.concat([first ?? padding, rest.body])).toString()).toBe("data: one\n\n");
+      expect((await keyswap.exchanges(own, round)).at(-1)).toMatchObject({ error: undefined, status: 200 });
+    }
+  });
+
+  it("coded anew, or with a value taken out, ends without digests of what it was", async () => {
+    const read = async (coding: string, event: string): Promise<readonly string[]> => {
+      begin = (response) => {
+        response.writeHead(200, {
+          "content-type": "text/event-stream",
+          trailer: "Content-Digest, Repr-Digest, X-Sum",
+          ...(coding === "" ? {} : { "content-encoding": coding }),
+        });
+        response.addTrailers({ "Content-Digest": "sha-256=:AAAA:", "Repr-Digest": "sha-256=:AAAA:", "X-Sum": "1" });
+        response.end(codecs.encode(coding, Buffer.from(event)));
+      };
+      return (await (await get()).read()).trailers.map(([name]) => name);
+    };
+    expect(await read("", "data: one\n\n")).toEqual(["Content-Digest", "Repr-Digest", "X-Sum"]);
+    expect(await read("", `data: ${secret.value}\n\n`)).toEqual(["X-Sum"]);
+    expect(await read("gzip", "data: one\n\n")).toEqual(["X-Sum"]);
   });
 
   it("is held where it may be the beginning of a value, and no further", async () => {
