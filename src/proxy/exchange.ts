@@ -109,9 +109,8 @@ export class Exchange
     this.#requestBytes += content.length;
     if (this.#ended) return;
     if (this.#relay !== undefined) {
-      // A request that goes on for long follows the grants, but not past an answer that could not: what is written now
-      // would not be scrubbed from it.
-      if (this.#answer === undefined || this.#answer.followsGrants) this.#keeper.renewAtHand();
+      // A request may go on for long.
+      if (this.followsGrants) this.#keeper.renewAtHand();
       if (!this.#ended) this.#relay.data(content);
       return;
     }
@@ -323,6 +322,11 @@ export class Exchange
 
   get ended(): boolean {
     return this.#ended;
+  }
+
+  /** An answer that has begun is scrubbed by what held then, unless it is made of messages. */
+  get followsGrants(): boolean {
+    return this.#answer === undefined || this.#answer.followsGrants;
   }
 
   onScopeRefused(code: ErrorCode, detail: string | undefined): void {

@@ -3,6 +3,7 @@
 import type { BodyTransform } from "../core/message.ts";
 import type { BodyPlan } from "../core/substitution/body-plan.ts";
 import type { ContentCoding } from "../core/substitution/codings.ts";
+import { FollowingScrub } from "../core/substitution/following-scrub.ts";
 import { MessageTransform } from "../core/substitution/messages.ts";
 import type { BodyScrub } from "../core/substitution/response-plan.ts";
 import type { Scrubber, ScrubSession } from "../core/substitution/scrubber.ts";
@@ -20,7 +21,7 @@ export function makeRewrite(plan: Exclude<BodyPlan, { kind: "untouched" }>, list
   return make(plan.transform, plan.codings, listener, maxRequestExpansion, plan.kind === "streamed");
 }
 
-/** For an answer's body; the session hears what was found. Each message is scrubbed with what `scrubber` answers then. */
+/** For an answer's body; the session hears what was found. Messages are scrubbed with what `scrubber` answers then. */
 export function makeScrub(
   plan: BodyScrub,
   scrubber: () => Scrubber,
@@ -30,7 +31,7 @@ export function makeScrub(
     new MessageTransform({
       coding,
       codec: messageCodec,
-      makeRewrite: () => scrubber().body("in-place", listener),
+      makeRewrite: () => new FollowingScrub(scrubber, "in-place", listener),
       onUnreadable: () => {
         listener.onRewriteFault("malformed-messages");
         return false;

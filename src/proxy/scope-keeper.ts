@@ -11,6 +11,8 @@ import type { CompiledGrants, Services } from "./services.ts";
 export interface ScopeKeeperOwner {
   /** Answers that come later are of no use any more. */
   readonly ended: boolean;
+  /** Whether what is written from now on may follow the grants; it may not where what comes back would not be scrubbed of it. */
+  readonly followsGrants: boolean;
   /** The sandbox may not go on. */
   onScopeRefused(code: ErrorCode, detail: string | undefined): void;
   /** A callback threw. */
@@ -84,7 +86,8 @@ export class ScopeKeeper {
     }
     const answer = this.#services.parts.grants.refresh(this.#route.sandboxId, key);
     this.#whenGranted(this.#inTime(answer), (compiled) => {
-      this.#take(compiled);
+      // An answer may have begun in the meantime.
+      if (this.#owner.followsGrants) this.#take(compiled);
       this.#scope?.markAsked(key);
       this.lookUp(others, then);
     });

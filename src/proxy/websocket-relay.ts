@@ -13,6 +13,7 @@ import type { ErrorCode } from "../core/errors.ts";
 import type { Grant } from "../core/grants.ts";
 import type { ResponseHead } from "../core/message.ts";
 import { transformMessage } from "../core/substitution/body-plan.ts";
+import { FollowingScrub } from "../core/substitution/following-scrub.ts";
 import type { HostView } from "../core/substitution/grant-index.ts";
 import type { SubstitutionScope } from "../core/substitution/scope.ts";
 import type { Scrubber, ScrubSession } from "../core/substitution/scrubber.ts";
@@ -72,7 +73,7 @@ export class WebSocketRelay implements WebSocketLegOwner, ScrubSession, Timed {
       },
     );
     this.#scrubbing = new WebSocketMessages(
-      (kind) => this.#currentScrubber().body(kind === "text" ? "exact" : "in-place", this),
+      (kind) => new FollowingScrub(() => this.#currentScrubber(), kind === "text" ? "exact" : "in-place", this),
       bufferBytes,
       (kind, payload, begins, ends) => {
         this.sentBytes += payload.length;
