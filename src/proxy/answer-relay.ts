@@ -12,6 +12,7 @@ import {
 import type { Scrubber, ScrubSession } from "../core/substitution/scrubber.ts";
 import type { BodyLength } from "../core/wire/framing.ts";
 import type { Downstream } from "./downstream.ts";
+import { HeldBody } from "./held-bytes.ts";
 import { makeScrub } from "./make-rewrite.ts";
 import { withNote } from "./note.ts";
 import type { Rewrite, RewriteFault, RewriteListener } from "./rewrite.ts";
@@ -53,6 +54,7 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
   /** How much may come in before a held answer has to go out as a stream. */
   #holdBytes = 0;
   #originalBytes = 0;
+  #heldBody: HeldBody | undefined;
   #coded = false;
   /** It goes out coded by us, not as it came. */
   #codedAnew = false;
@@ -115,8 +117,10 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
     const isPlain = plan.kind === "buffered" && plan.codings.length === 0;
     const held = isPlain ? Number(length) : this.#bufferBytes;
     const holds = plan.kind === "buffered" || (plan.kind === "streamed" && plan.holdBytes > 0);
-    if (!holds || this.#owner.reserve(held)) return plan;
-    return planResponseBody({ method }, head, length, { bufferBytes: 0 });
+    if (!holds) return plan;
+    if (!this.#owner.reserve(held)) return planResponseBody({ method }, head, length, { bufferBytes: 0 });
+    this.#heldBody = new HeldBody(this.#owner, held, this.#bufferBytes);
+    return plan;
   }
 
   data(content: Buffer): void {
@@ -126,7 +130,8 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
     }
     if (this.#heldHead !== undefined) {
       this.#originalBytes += content.length;
-      if (this.#originalBytes > this.#holdBytes) this.#beginStreamed(this.#heldHead);
+      const mayHold = this.#originalBytes <= this.#holdBytes && (!this.#coded || this.#mayHold(content));
+      if (!mayHold) this.#beginStreamed(this.#heldHead);
       else if (this.#coded) this.#original.push(content);
     }
     if (!this.#rewrite.push(content)) this.#owner.onAnswerHeld();
@@ -162,9 +167,9 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
   onRewritten(bytes: Buffer): void {
     if (this.#heldHead !== undefined) {
       this.#rewritten.push(bytes);
-      return;
-    }
-    this.#sendOn(bytes);
+      if (this.#mayHold(bytes)) return;
+      this.#beginStreamed(this.#heldHead);
+    } else this.#sendOn(bytes);
     // A rewrite with codings works in its own turns.
     if (this.#rewrite?.ownTurns && !this.#client.flush()) this.#rewrite.hold();
   }
@@ -212,13 +217,17 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
   /** The length is not known any more; what was held goes out. */
   #beginStreamed(head: ResponseHead): void {
     this.#codedAnew = this.#coded;
-    const fields = this.#coded ? withoutBodyFields(head.fields) : head.fields;
+    const rewritten = this.#rewritten;
+    const fields = this.#coded || rewritten.length > 0 ? withoutBodyFields(head.fields) : head.fields;
     this.#heldHead = undefined;
     this.#original = [];
     this.#begin(fields === head.fields ? head : { ...head, fields }, "chunked");
-    const rewritten = this.#rewritten;
     this.#rewritten = [];
     for (const bytes of rewritten) this.#sendOn(bytes);
+  }
+
+  #mayHold({ length }: Buffer): boolean {
+    return this.#heldBody?.add(length) !== false;
   }
 
   #sendOn(bytes: Buffer): void {

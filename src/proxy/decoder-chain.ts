@@ -24,6 +24,9 @@ type Decoder = Transform & zlib.Zlib;
 /** Coded input that waits for the decoder before the feeder is told to hold back. */
 const maxWaitingBytes = 64 * 1024;
 
+/** Of 8 MiB: RFC 9659 allows no larger ones as a content coding. What we write has 512 KiB. */
+const maxZstdWindowLog = 23;
+
 const NOTHING = Buffer.alloc(0);
 
 export class DecoderChain {
@@ -110,7 +113,7 @@ function makeDecoder(coding: ContentCoding, firstBytes: Buffer): Decoder {
     case "br":
       return zlib.createBrotliDecompress();
     case "zstd":
-      return zlib.createZstdDecompress();
+      return zlib.createZstdDecompress({ params: { [zlib.constants.ZSTD_d_windowLogMax]: maxZstdWindowLog } });
     default:
       return coding satisfies never;
   }

@@ -281,7 +281,7 @@ export class Exchange
   }
 
   onBodyFault(fault: RewriteFault): void {
-    if (fault === "too-large") this.#refuse("body-too-large", "decoded size");
+    if (fault === "too-large") this.#refuse("body-too-large", "decoded, or with values in it");
     else this.#refuse("bad-request", "the body is not what its Content-Encoding says");
   }
 

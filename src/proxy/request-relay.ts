@@ -2,7 +2,8 @@
 // frames it anew. Mirrors AnswerRelay.
 //
 // Until `open` nothing goes upstream. A buffered body is held whole, so that its length and digests are known before the
-// head goes out; any other is held only while there is no connection, and the client is told to wait.
+// head goes out, unless what comes of it outgrows the bound; any other is held only while there is no connection, and the
+// client is told to wait.
 
 import { createHash } from "node:crypto";
 import { type Field, findField, type RequestHead } from "../core/message.ts";
@@ -11,6 +12,7 @@ import { type DigestAlgorithm, rewriteDigests } from "../core/substitution/diges
 import { substituteTrailers } from "../core/substitution/head.ts";
 import type { SubstitutionScope } from "../core/substitution/scope.ts";
 import type { BodyLength } from "../core/wire/framing.ts";
+import { HeldBody } from "./held-bytes.ts";
 import { makeRewrite } from "./make-rewrite.ts";
 import { messageCodec } from "./message-codec.ts";
 import type { Rewrite, RewriteFault, RewriteListener } from "./rewrite.ts";
@@ -43,7 +45,9 @@ export class RequestRelay implements RewriteListener {
   #length: BodyLength;
   readonly #plan: BodyPlan;
   #rewrite: Rewrite | undefined;
-  readonly #buffered: boolean;
+  #buffered: boolean;
+  /** Of a buffered body. */
+  #heldBody: HeldBody | undefined;
   /** A buffered coded body as it came: it goes out like that where nothing in it changes. */
   #original: Buffer[] = [];
   #held: Buffer[] = [];
@@ -69,8 +73,12 @@ export class RequestRelay implements RewriteListener {
     if (length !== 0) {
       const framed = length === "close" ? "chunked" : length;
       const plan = planRequestBody(planned, framed, scope, { bufferBytes, codec: messageCodec });
-      const fits = plan.kind !== "buffered" || owner.reserve(plan.codings.length === 0 ? Number(length) : bufferBytes);
-      this.#plan = fits ? plan : planRequestBody(planned, framed, scope, { bufferBytes: 0, codec: messageCodec });
+      this.#plan = plan;
+      if (plan.kind === "buffered") {
+        const neededBytes = plan.codings.length === 0 ? Number(length) : bufferBytes;
+        if (owner.reserve(neededBytes)) this.#heldBody = new HeldBody(owner, neededBytes, bufferBytes);
+        else this.#plan = planRequestBody(planned, framed, scope, { bufferBytes: 0, codec: messageCodec });
+      }
     }
     this.#buffered = this.#plan.kind === "buffered";
     if (this.#plan.kind === "untouched") return;
@@ -98,7 +106,10 @@ export class RequestRelay implements RewriteListener {
   // ---- from the client
 
   data(content: Buffer): void {
-    if (this.#buffered && this.#codings > 0) this.#original.push(content);
+    if (this.#buffered && this.#codings > 0) {
+      this.#original.push(content);
+      this.#countHeld(content);
+    }
     if (this.#rewrite === undefined) this.#send(content);
     else if (!this.#rewrite.push(content)) this.#owner.onPause();
     if (this.#scope.blocked) this.#owner.onBlocked();
@@ -130,6 +141,7 @@ export class RequestRelay implements RewriteListener {
       this.#heldBytes = 0;
     }
     if (this.#ended) upstream.sendEnd(this.#trailers);
+    this.#rewrite?.release();
     this.flush();
   }
 
@@ -200,13 +212,49 @@ export class RequestRelay implements RewriteListener {
   }
 
   #send(bytes: Buffer): void {
-    if (this.#upstream !== undefined && !this.#buffered) {
+    if (this.#buffered) {
+      // It goes out as it came.
+      if (this.#plan.kind !== "untouched" && this.#plan.isFixed) return;
+      this.#held.push(bytes);
+      this.#heldBytes += bytes.length;
+      this.#countHeld(bytes);
+      return;
+    }
+    if (this.#upstream !== undefined) {
       this.#upstream.sendData(bytes);
       return;
     }
     this.#held.push(bytes);
     this.#heldBytes += bytes.length;
-    if (!this.#buffered && this.#heldBytes > heldBytesBeforePause) this.#owner.onPause();
+    this.#pauseUnopened();
+  }
+
+  #countHeld({ length }: Buffer): void {
+    if (this.#heldBody?.add(length) === false) this.#outgrow();
+  }
+
+  /** It is longer than what may be held: it goes on as a stream, unless its digests have to be known first. */
+  #outgrow(): void {
+    if (this.#plan.kind === "untouched" || this.#plan.digests.length > 0) {
+      this.#owner.onBodyFault("too-large");
+      return;
+    }
+    if (this.#scope.blocked) {
+      this.#owner.onBlocked();
+      return;
+    }
+    this.#buffered = false;
+    this.#original = [];
+    this.#length = "chunked";
+    this.#owner.onSendable();
+    if (this.#upstream === undefined) this.#pauseUnopened();
+  }
+
+  /** As long as there is no connection little is held. */
+  #pauseUnopened(): void {
+    if (this.#heldBytes <= heldBytesBeforePause) return;
+    if (this.#rewrite?.ownTurns) this.#rewrite.hold();
+    this.#owner.onPause();
   }
 
   #sendEnd(): void {

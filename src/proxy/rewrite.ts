@@ -13,7 +13,7 @@ export interface RewriteListener {
   onRewriteFault(fault: RewriteFault): void;
 }
 
-/** The body is not what its Content-Encoding says, decodes to more than the bound, or is no readable messages. */
+/** The body is not what its Content-Encoding says, comes to more than the bound, or is no readable messages. */
 export type RewriteFault = "malformed-coding" | "too-large" | "malformed-messages";
 
 export interface Rewrite {

@@ -1,11 +1,21 @@
 // What one sandbox, or a stranger, may take: each bound, and that others are not touched by it.
 
-import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { randomBytes } from "node:crypto";
+import { constants as zlib, zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ProxyLimits } from "../../src/proxy/options.ts";
 import { connectHttp2, exchange as exchangeHttp2 } from "../support/http2-peers.ts";
 import { type MadeSandbox, type MadeSecret, startKeyswap, type TestKeyswap } from "../support/keyswap.ts";
-import { type RawConnection, type RawOrigin, startRawOrigin } from "../support/raw-origin.ts";
-import { askConnect, connectThrough, dial, errorOf, fieldValue, type WireClient } from "../support/wire-client.ts";
+import { type RawConnection, type RawOrigin, type RawRequest, startRawOrigin } from "../support/raw-origin.ts";
+import {
+  askConnect,
+  connectThrough,
+  dial,
+  errorOf,
+  fieldValue,
+  type WireAnswer,
+  type WireClient,
+} from "../support/wire-client.ts";
 
 const host = "api.good.test";
 let keyswap: TestKeyswap;
@@ -218,6 +228,69 @@ it("bodies beyond what may be held in all are streamed, and come through right",
   const answer = await client.read();
   expect(bodies).toEqual([body.replace(secret.placeholder, secret.value)]);
   expect(answer.body.toString()).not.toContain(secret.value);
+});
+
+describe("a body that is held and comes to far more than it was", () => {
+  /** Repeats that the window of a fast encoder does not reach: coded anew it is as long as it is plain. */
+  const fill = Buffer.alloc(7_000_000, randomBytes(700_000));
+  const coded = (text: string): Buffer => {
+    const params = { [zlib.ZSTD_c_windowLog]: 21, [zlib.ZSTD_c_enableLongDistanceMatching]: 1 };
+    return zstdCompressSync(Buffer.concat([Buffer.from(text), fill]), { params });
+  };
+  let seen: { readonly fields: RawRequest["fields"]; readonly body: Buffer };
+
+  /** Sends a body; the origin's answer is its own kind of that. */
+  async function send(fields: string, body: Buffer): Promise<WireAnswer> {
+    serve = async ({ wire, readRequest }) => {
+      const head = { ...(await readRequest()), version: "", status: 200, reason: "" };
+      const answer = coded(secret.value);
+      seen = await wire.readBody(head, "POST");
+      wire.send(
+        `HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Encoding: zstd\r\nContent-Length: ${answer.length}\r\n\r\n`,
+      );
+      wire.send(answer);
+    };
+    const client = kept(await connectThrough(keyswap, sandbox, host, origin.port));
+    client.send(
+      `POST / HTTP/1.1\r\nHost: ${host}\r\nContent-Type: text/plain\r\n${fields}Content-Length: ${body.length}\r\n\r\n`,
+    );
+    client.send(body);
+    return client.read();
+  }
+
+  it("goes on as a stream, both ways", async () => {
+    await start({});
+    const body = coded(secret.placeholder);
+    expect(body.length).toBeLessThan(1024 * 1024);
+    const answer = await send("Content-Encoding: zstd\r\n", body);
+    for (const [message, text] of [
+      [seen, secret.value],
+      [answer, secret.placeholder],
+    ] as const) {
+      expect(fieldValue(message, "transfer-encoding")).toBe("chunked");
+      expect(fieldValue(message, "content-length")).toBeUndefined();
+      expect(zstdDecompressSync(message.body).equals(Buffer.concat([Buffer.from(text), fill]))).toBe(true);
+    }
+  });
+
+  it("without a coding, too", async () => {
+    await start({});
+    const long = await keyswap.secret("v".repeat(10_000), [host]);
+    sandbox = await keyswap.sandbox([secret, long]);
+    await send("", Buffer.from(long.placeholder.repeat(500)));
+    expect(fieldValue(seen, "transfer-encoding")).toBe("chunked");
+    expect(seen.body.toString() === long.value.repeat(500)).toBe(true);
+  });
+
+  it("is refused where its digest has to be known first, and passes as it came where it is signed", async () => {
+    await start({});
+    const body = coded(secret.placeholder);
+    const field = "Content-Encoding: zstd\r\n";
+    const refused = await send(`${field}Content-Digest: sha-256=:${"A".repeat(43)}=:\r\n`, body);
+    expect([refused.status, errorOf(refused)]).toEqual([413, "body-too-large"]);
+    expect((await send(`${field}X-Hub-Signature-256: sha256=00\r\n`, body)).status).toBe(200);
+    expect(seen.body.equals(body)).toBe(true);
+  });
 });
 
 it("an upload that stops coming gets 408, and nothing is left of it", async () => {

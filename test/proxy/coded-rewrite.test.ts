@@ -1,6 +1,8 @@
 // Coded bodies as foreign encoders write them: decoded, substituted, coded again, in pieces of any size.
 
 import { readFileSync } from "node:fs";
+import { buffer } from "node:stream/consumers";
+import { constants, createZstdCompress } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { planRequestBody } from "../../src/core/substitution/body-plan.ts";
 import { makeRewrite } from "../../src/proxy/make-rewrite.ts";
@@ -93,4 +95,14 @@ describe("bytes behind a coding's end", () => {
       expect(codecs.decode(coding, out).toString()).toBe('"value"more');
     }
   });
+});
+
+it("a zstd window is one that RFC 9659 allows", async () => {
+  const written = (windowLog: number): Promise<Buffer> => {
+    const encoder = createZstdCompress({ params: { [constants.ZSTD_c_windowLog]: windowLog } });
+    encoder.end(`"${placeholder}"`);
+    return buffer(encoder);
+  };
+  expect(codecs.decode("zstd", await rewrite("zstd", await written(23), 1000, "value")).toString()).toBe('"value"');
+  await expect(rewrite("zstd", await written(24), 1000, "value")).rejects.toThrow("malformed-coding");
 });

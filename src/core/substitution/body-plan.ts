@@ -45,6 +45,8 @@ export type BodyPlan =
        * a buffered body.
        */
       readonly digests: readonly DigestAlgorithm[];
+      /** Nothing may be written into it: what is found is recorded, and it goes out as it came. */
+      readonly isFixed: boolean;
     };
 
 const UNTOUCHED: BodyPlan = { kind: "untouched" };
@@ -74,20 +76,20 @@ export function planRequestBody(
   const cover = bodyCover(head);
   if (cover.kind === "fixed" || (cover.kind === "digests" && !fits)) {
     const transform = makeTransform(syntax, scope, { closed: "body-signed", messages });
-    if (codings.length === 0) return plan("in-place", transform);
+    if (codings.length === 0) return { ...plan("in-place", transform), isFixed: true };
     // What is found is still recorded where that takes no coding anew: what does not change goes out as it came.
-    return fits ? { kind: "buffered", transform, codings, digests: NO_DIGESTS } : UNTOUCHED;
+    return fits ? { ...plan("buffered", transform, codings), isFixed: true } : UNTOUCHED;
   }
   if (fits) {
     const transform = makeTransform(syntax, scope, { messages });
     const digests = cover.kind === "digests" ? cover.algorithms : NO_DIGESTS;
-    return { kind: "buffered", transform, codings, digests };
+    return { ...plan("buffered", transform, codings), digests };
   }
   if (codings.length > 0) {
     // Decoding and encoding a long body again costs far more than all else here: only where a value may go into it, or
     // where what is in it may have to be refused.
     if (!mayWrite(scope) && !scope.view.index.mayBlock) return UNTOUCHED;
-    return { kind: "streamed", transform: makeTransform(syntax, scope, { messages }), codings, digests: NO_DIGESTS };
+    return plan("streamed", makeTransform(syntax, scope, { messages }), codings);
   }
   // A message that is compressed anew changes its length.
   if (length !== "chunked" && messages?.coding === undefined && lengthsAreEqual(syntax, scope)) {
@@ -103,8 +105,12 @@ export function transformMessage(kind: MessageKind, beginning: Buffer, scope: Su
 
 const NO_DIGESTS: readonly DigestAlgorithm[] = [];
 
-function plan(kind: "in-place" | "streamed", transform: RequestTransform): BodyPlan {
-  return { kind, transform, codings: [], digests: NO_DIGESTS };
+function plan(
+  kind: "in-place" | "buffered" | "streamed",
+  transform: RequestTransform,
+  codings: readonly ContentCoding[] = [],
+): Exclude<BodyPlan, { kind: "untouched" }> {
+  return { kind, transform, codings, digests: NO_DIGESTS, isFixed: false };
 }
 
 /** Whether any value may go into a body for this host. */
