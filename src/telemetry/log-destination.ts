@@ -25,20 +25,20 @@ export class LogDestination {
     }
     this.#waiting.push(line);
     this.#waitingLength += line.length;
-    this.#writing ??= this.#writeAll().finally(() => {
-      this.#writing = undefined;
-    });
+    this.#writing ??= this.#writeAll();
   }
 
-  /** Resolves when everything was written, at latest after a second; what nobody has read by then is dropped. Call it last. */
+  /**
+   * Resolves when everything was written, at latest after a second; what nobody has read by then is dropped, also of what others gave
+   * to the same writer: it would keep the process from ending. Call it last.
+   */
   async flush(): Promise<void> {
-    if (this.#writing === undefined) return;
     const tooLate = Promise.withResolvers<void>();
     const deadline = setTimeout(() => {
       this.#writer.abandon();
       tooLate.resolve();
     }, FLUSH_DEADLINE_MS);
-    await Promise.race([this.#writing, tooLate.promise]);
+    await Promise.race([Promise.all([this.#writing, this.#writer.settled()]), tooLate.promise]);
     clearTimeout(deadline);
   }
 
@@ -50,6 +50,8 @@ export class LogDestination {
       const text = this.#dropped === 0 ? lines : `${lines}${this.#noteDropped()}`;
       await this.#writer.write(Buffer.from(text, "utf8")).catch(() => {});
     }
+    // In the same turn as the last look at what waits: a line that comes later begins anew.
+    this.#writing = undefined;
   }
 
   #noteDropped(): string {

@@ -160,21 +160,23 @@ export const sinkCases: readonly AttackCase[] = [
       holds(stderr.includes("audit"), stderr);
     },
   },
-  ...[1, 2].map((workers) => ({
-    name: `a stderr that nobody reads, with log and audit on it, ${workers} process(es): traffic goes on, SIGTERM ends it`,
-    run: async () => {
-      using pipe = new BlockedPipe();
-      await inOwnWorld(
-        async (world) => {
-          await overfill(world, "stderr");
-          await assertEnds(world);
-          const { length } = pipe.drain();
-          // Lines that no longer fit as a whole leave some room.
-          holds(length > 32_768, `only ${length} bytes were in the pipe`);
-        },
-        { KEYSWAP_AUDIT: "stderr", KEYSWAP_WORKERS: `${workers}` },
-        { stderr: pipe.fd },
-      );
-    },
-  })),
+  ...[1, 2].flatMap((workers) =>
+    ["trace", "silent"].map((level) => ({
+      name: `a stderr that nobody reads, with log (${level}) and audit on it, ${workers} process(es): traffic goes on, SIGTERM ends it`,
+      run: async () => {
+        using pipe = new BlockedPipe();
+        await inOwnWorld(
+          async (world) => {
+            await overfill(world, "stderr");
+            await assertEnds(world);
+            const { length } = pipe.drain();
+            // Lines that no longer fit as a whole leave some room.
+            holds(length > 32_768, `only ${length} bytes were in the pipe`);
+          },
+          { KEYSWAP_AUDIT: "stderr", KEYSWAP_WORKERS: `${workers}`, KEYSWAP_LOG_LEVEL: level },
+          { stderr: pipe.fd },
+        );
+      },
+    })),
+  ),
 ];

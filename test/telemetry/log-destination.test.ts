@@ -1,5 +1,5 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { closeSync, constants, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -26,6 +26,47 @@ test("writes every line in order; flush waits for the last", async () => {
   }
   await destination.flush();
   expect(readFileSync(path, "utf8")).toBe(lines.join(""));
+});
+
+test("a line that comes just when the last one was written is written too", async () => {
+  // Some turn of the microtask queue is the moment in which the writer stops.
+  for (let turns = 0; turns < 20; turns++) {
+    const written: string[] = [];
+    const second = Promise.withResolvers<void>();
+    const destination = new LogDestination(
+      new WholeWriter({
+        prepare: async () => {},
+        writeSome: async (bytes) => {
+          const isFirst = written.push(bytes.toString()) === 1;
+          if (isFirst) void writeSecond();
+          return bytes.length;
+        },
+      }),
+    );
+    const writeSecond = async () => {
+      for (let turn = 0; turn < turns; turn++) await undefined;
+      destination.write("second\n");
+      second.resolve();
+    };
+    destination.write("first\n");
+    await second.promise;
+    await destination.flush();
+    expect([turns, written.join("")]).toEqual([turns, "first\nsecond\n"]);
+  }
+});
+
+test.skipIf(process.platform === "win32")("flush gives up what others have given to the same writer, too", async () => {
+  const path = join(folder, "pipe");
+  execFileSync("mkfifo", [path]);
+  const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
+  const writer = new WholeWriter(new DescriptorParts(fd));
+  // More than a pipe holds.
+  const givenUp = expect(writer.write(Buffer.alloc(200_000))).rejects.toMatchObject({ code: "EAGAIN" });
+  await new LogDestination(writer).flush();
+  await givenUp;
+  closeSync(fd);
+  closeSync(reader);
 });
 
 test("gives up on a descriptor that is closed", async () => {
