@@ -22,8 +22,14 @@ function say(message: FromWorker): Promise<void> {
 for (const signal of ["SIGINT", "SIGHUP"] as const) process.on(signal, () => {});
 // Nobody is left to write the audit: better no proxy than one that leaves no trace.
 process.on("disconnect", () => process.exit(1));
-process.once("message", (message: ToWorker) => {
+/** What comes before the proxy is open waits. Node keeps nothing back for a later listener: node:cluster has one of its own. */
+const early: ToWorker[] = [];
+let take = (message: ToWorker): void => {
+  early.push(message);
+};
+process.on("message", (message: ToWorker) => {
   if (message.type === "begin") void begin(message);
+  else take(message);
 });
 
 async function begin({ index, config: sent, apiUrl, proxyKey, listening }: Begin): Promise<void> {
@@ -84,7 +90,7 @@ async function begin({ index, config: sent, apiUrl, proxyKey, listening }: Begin
     await logging.flush();
     process.exit(0);
   };
-  process.on("message", (message: ToWorker) => {
+  take = (message) => {
     switch (message.type) {
       case "begin":
         break;
@@ -114,7 +120,8 @@ async function begin({ index, config: sent, apiUrl, proxyKey, listening }: Begin
       default:
         message satisfies never;
     }
-  });
+  };
+  for (const message of early.splice(0)) take(message);
   // One worker alone may be replaced this way: another takes its place.
   process.on("SIGTERM", () => {
     _closing ??= close(config.drainMs);
