@@ -2,6 +2,7 @@
 
 import type { Worker } from "node:cluster";
 import type { Readable } from "node:stream";
+import type { MetricsJson } from "../telemetry/metrics.ts";
 import { stderrLog } from "../telemetry/stderr.ts";
 import { CliError } from "./cli-error.ts";
 import type { ProxyPart } from "./proxy-part.ts";
@@ -21,11 +22,10 @@ export class WorkerProcess {
   readonly ready: Promise<ProxyPart["addresses"]>;
   /** Never rejects. */
   readonly ended: Promise<{ readonly code: number | null; readonly signal: string | null }>;
-  /** As it last told them. */
-  metrics: unknown;
   readonly #worker: Worker;
   readonly #questions = new Map<number, PromiseWithResolvers<unknown>>();
   #lastId = 0;
+  #metrics: MetricsJson | undefined;
 
   constructor(worker: Worker, begin: Begin, onAudit: (bytes: Buffer) => Promise<void>) {
     this.#worker = worker;
@@ -58,7 +58,7 @@ export class WorkerProcess {
           );
           break;
         case "bye":
-          this.metrics = message.metrics;
+          this.#metrics = message.metrics as MetricsJson | undefined; // a worker's own
           break;
         default:
           message satisfies never;
@@ -74,6 +74,16 @@ export class WorkerProcess {
       });
     });
     this.send(begin);
+  }
+
+  /** As it last told them; undefined where it never did. */
+  get metrics(): MetricsJson | undefined {
+    return this.#metrics;
+  }
+
+  /** Rejects with CliError where the answer does not come in time. */
+  async refreshMetrics(): Promise<void> {
+    this.#metrics = (await this.ask("metrics")) as MetricsJson | undefined; // a worker's own
   }
 
   send(message: ToWorker): void {

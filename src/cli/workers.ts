@@ -12,7 +12,7 @@ import type { Readiness } from "../telemetry/admin-server.ts";
 import { openAuditWriter } from "../telemetry/audit-log.ts";
 import { AuditCollector } from "../telemetry/audit-relay.ts";
 import { JoinedMetrics } from "../telemetry/joined-metrics.ts";
-import { Metrics, type MetricsJson } from "../telemetry/metrics.ts";
+import { Metrics } from "../telemetry/metrics.ts";
 import type { ProxyPart, ProxyPartOptions } from "./proxy-part.ts";
 import type { Assembly, PrepareReload } from "./service.ts";
 import { siblingFile } from "./sibling-file.ts";
@@ -72,7 +72,10 @@ class Workers {
         () => this.#running.size,
         () => this.#restarts,
       );
-      this.metrics = new JoinedMetrics(own, () => this.#collectMetrics());
+      this.metrics = new JoinedMetrics(own, {
+        refresh: () => this.#refreshMetrics(),
+        latest: () => [...this.#running.values()].flatMap(({ metrics }) => (metrics === undefined ? [] : [metrics])),
+      });
     }
     const exec = fileURLToPath(siblingFile(import.meta.url, "worker"));
     const stdio = ["inherit", "inherit", "pipe", "ipc"] as const;
@@ -140,9 +143,9 @@ class Workers {
     const worker = new WorkerProcess(cluster.fork(), begin, async (bytes) => collector?.write(bytes));
     const startedAt = performance.now();
     this.#running.set(index, worker);
-    void worker.ended.then(async ({ code, signal }) => {
+    void worker.ended.then(({ code, signal }) => {
       this.#running.delete(index);
-      if (worker.metrics !== undefined) await this.metrics?.retire(worker.metrics as MetricsJson); // a worker's own
+      if (worker.metrics !== undefined) this.metrics?.retire(worker.metrics);
       if (this.#isClosing) return;
       const failures = performance.now() - startedAt >= SETTLED_MS ? 1 : (this.#failures.get(index) ?? 0) + 1;
       this.#failures.set(index, failures);
@@ -163,15 +166,7 @@ class Workers {
     return worker;
   }
 
-  async #collectMetrics(): Promise<readonly MetricsJson[]> {
-    const workers = [...this.#running.values()];
-    const asked = await Promise.allSettled(workers.map((worker) => worker.ask("metrics")));
-    return asked.flatMap((each, at) => {
-      const worker = workers[at];
-      if (each.status !== "fulfilled" || worker === undefined) return [];
-      // Kept for the case that it ends without a word.
-      worker.metrics = each.value;
-      return [each.value as MetricsJson]; // a worker's own
-    });
+  async #refreshMetrics(): Promise<void> {
+    await Promise.allSettled([...this.#running.values()].map((worker) => worker.refreshMetrics()));
   }
 }
