@@ -2,6 +2,7 @@
 
 import type { Worker } from "node:cluster";
 import type { Readable } from "node:stream";
+import type { Readiness } from "../telemetry/admin-server.ts";
 import type { MetricsJson } from "../telemetry/metrics.ts";
 import { stderrLog } from "../telemetry/stderr.ts";
 import { CliError } from "./cli-error.ts";
@@ -13,6 +14,8 @@ type Begin = Extract<ToWorker, { readonly type: "begin" }>;
 
 /** A worker that does not answer is not waited for any longer. */
 const ANSWER_MS = 5_000;
+/** A scrape is content with what it told last. */
+const METRICS_MS = 1_000;
 /** For what comes after the drain: the last audit events, the last word. */
 const CLOSE_MS = 6_000;
 
@@ -25,6 +28,7 @@ export class WorkerProcess {
   readonly #worker: Worker;
   readonly #questions = new Map<number, PromiseWithResolvers<unknown>>();
   #lastId = 0;
+  #isReady = false;
   #metrics: MetricsJson | undefined;
 
   constructor(worker: Worker, begin: Begin, onAudit: (bytes: Buffer) => Promise<void>) {
@@ -37,6 +41,7 @@ export class WorkerProcess {
     worker.on("message", (message: FromWorker) => {
       switch (message.type) {
         case "ready":
+          this.#isReady = true;
           ready.resolve(message.addresses);
           break;
         case "failed":
@@ -76,14 +81,25 @@ export class WorkerProcess {
     this.send(begin);
   }
 
+  /** Whether it has started. */
+  get isReady(): boolean {
+    return this.#isReady;
+  }
+
   /** As it last told them; undefined where it never did. */
   get metrics(): MetricsJson | undefined {
     return this.#metrics;
   }
 
-  /** Rejects with CliError where the answer does not come in time. */
+  /** Rejects with CliError where the answer does not come within a second. */
   async refreshMetrics(): Promise<void> {
-    this.#metrics = (await this.ask("metrics")) as MetricsJson | undefined; // a worker's own
+    const answer = await this.#ask((id) => this.send({ type: "ask", id, question: "metrics" }), METRICS_MS);
+    this.#metrics = answer as MetricsJson | undefined; // a worker's own
+  }
+
+  /** Rejects with CliError, also where the answer does not come in time. */
+  async judgeReadiness(): Promise<Readiness> {
+    return (await this.ask("readiness")) as Readiness; // the worker's own answer, which it made of a Readiness
   }
 
   send(message: ToWorker): void {
@@ -107,12 +123,12 @@ export class WorkerProcess {
     clearTimeout(timer);
   }
 
-  async #ask(send: (id: number) => void): Promise<unknown> {
+  async #ask(send: (id: number) => void, withinMs = ANSWER_MS): Promise<unknown> {
     this.#lastId += 1;
     const id = this.#lastId;
     const answer = Promise.withResolvers<unknown>();
     this.#questions.set(id, answer);
-    const timer = setTimeout(() => this.#settle(id)?.reject(new CliError(1, "a worker does not answer")), ANSWER_MS);
+    const timer = setTimeout(() => this.#settle(id)?.reject(new CliError(1, "a worker does not answer")), withinMs);
     if (this.#worker.isConnected()) send(id);
     else this.#settle(id)?.reject(new CliError(1, "the worker ended"));
     try {

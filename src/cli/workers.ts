@@ -106,10 +106,15 @@ class Workers {
   /** Ready as soon as one worker is: that one can do the work. */
   async judgeReadiness(): Promise<Readiness> {
     if (this.#isClosing) return { ready: false, reason: "draining" };
-    const asked = await Promise.allSettled([...this.#running.values()].map((worker) => worker.ask("readiness")));
-    // The worker's own answer, which it made of a Readiness.
-    const answers = asked.flatMap((each) => (each.status === "fulfilled" ? [each.value as Readiness] : []));
-    return answers.find(({ ready }) => ready) ?? answers[0] ?? { ready: false, reason: "no worker runs" };
+    const workers = this.#readyWorkers();
+    let notReady: Readiness = { ready: false, reason: workers.length === 0 ? "no worker runs" : "no worker answers" };
+    const asked = workers.map(async (worker) => {
+      const answer = await worker.judgeReadiness();
+      if (answer.ready) return answer;
+      notReady = answer;
+      throw new Error(answer.reason);
+    });
+    return Promise.any(asked).catch(() => notReady);
   }
 
   /** All workers prepare, then all take over; where one cannot, none does. */
@@ -167,6 +172,10 @@ class Workers {
   }
 
   async #refreshMetrics(): Promise<void> {
-    await Promise.allSettled([...this.#running.values()].map((worker) => worker.refreshMetrics()));
+    await Promise.allSettled(this.#readyWorkers().map((worker) => worker.refreshMetrics()));
+  }
+
+  #readyWorkers(): readonly WorkerProcess[] {
+    return [...this.#running.values()].filter(({ isReady }) => isReady);
   }
 }
