@@ -118,9 +118,13 @@ export class WorkerProcess {
   /** Drains, and is killed where it does not end. */
   async close(graceMs: number): Promise<void> {
     this.send({ type: "close", graceMs });
-    const timer = setTimeout(() => this.#worker.process.kill("SIGKILL"), graceMs + CLOSE_MS);
+    const timer = setTimeout(() => this.kill(), graceMs + CLOSE_MS);
     await this.ended;
     clearTimeout(timer);
+  }
+
+  kill(): void {
+    this.#worker.process.kill("SIGKILL");
   }
 
   async #ask(send: (id: number) => void, withinMs = ANSWER_MS): Promise<unknown> {

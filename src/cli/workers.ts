@@ -59,6 +59,8 @@ class Workers {
   readonly #failures = new Map<number, number>();
   readonly #pauses = new Map<number, NodeJS.Timeout>();
   #config: Config;
+  /** Resolves when every worker has the last reload, or is given up. */
+  #applied: Promise<unknown> | undefined;
   #isClosing = false;
 
   constructor(assembly: Assembly, options: WorkersOptions, collector: AuditCollector | undefined) {
@@ -119,17 +121,24 @@ class Workers {
 
   /** All workers prepare, then all take over; where one cannot, none does. */
   readonly prepareReload: PrepareReload = async (next) => {
+    await this.#applied;
     const sent = encodeConfig(next);
-    const workers = [...this.#running.values()];
-    await Promise.all(workers.map((worker) => worker.prepare(sent)));
+    const prepared = new Set(this.#running.values());
+    await Promise.all([...prepared].map((worker) => worker.prepare(sent)));
     return () => {
       this.#config = next;
-      for (const worker of workers) {
-        worker.ask("apply").catch((error: unknown) => {
-          // It has prepared, so it has ended or hangs: its successor begins with the new configuration.
+      const applied = [...this.#running.values()].map(async (worker) => {
+        try {
+          // One that took another's place meanwhile has begun with the former configuration.
+          if (!prepared.has(worker)) await worker.prepare(sent);
+          await worker.ask("apply");
+        } catch (error) {
+          // Where it has prepared, it has ended or hangs. Its successor begins with the new configuration.
           this.#options.logger.warn({ err: error, pid: worker.pid }, "a worker did not reload");
-        });
-      }
+          if (!prepared.has(worker)) worker.kill();
+        }
+      });
+      this.#applied = Promise.all(applied);
       return [];
     };
   };

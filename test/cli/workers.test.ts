@@ -1,6 +1,7 @@
 // Worker processes, and this one as who holds them: where one is stopped, killed or replaced, the others go on.
 
 import cluster from "node:cluster";
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -73,6 +74,8 @@ function pids(): readonly number[] {
   return Object.values(cluster.workers ?? {}).flatMap((worker) => worker?.process.pid ?? []);
 }
 
+const replaced = "a worker ended; another takes its place";
+
 /** As long as a probe waits for: less than a worker that does not answer is waited for. */
 const PROBE_MS = 3_000;
 
@@ -97,10 +100,31 @@ test("a worker that hangs keeps no probe and no scrape waiting, and what it had 
   expect(text).toMatch(/^keyswap_workers 2$/m);
 });
 
-/** Without a sandbox's token. */
-async function refusedConnection({ addresses }: ProxyPart): Promise<void> {
+test("a worker that takes another's place during a reload has the new configuration", async () => {
+  const { part, logged } = await open();
+  const [killed, busy] = pids();
+  process.kill(killed!, "SIGKILL");
+  await waitUntil(() => expect(logged(replaced)).toHaveLength(1));
+  const listening = once(cluster, "listening");
+  // It takes its time to prepare: longer than the pause before the killed one is replaced.
+  process.kill(busy!, "SIGSTOP");
+  const prepared = part.prepareReload(await configure({ KEYSWAP_PROXY_PROTOCOL_FROM: "127.0.0.1/32" }));
+  await Promise.race([listening, new Promise((done) => setTimeout(done, 1_000))]);
+  process.kill(busy!, "SIGCONT");
+  (await prepared)();
+  await listening;
+  // Another reload begins when everyone has the last one.
+  await part.prepareReload(await configure({ KEYSWAP_PROXY_PROTOCOL_FROM: "127.0.0.1/32" }));
+  process.kill(busy!, "SIGKILL");
+  await waitUntil(() => expect(logged(replaced)).toHaveLength(2));
+  // A connection has to begin with a PROXY header now: there is no answer.
+  for (let count = 0; count < 4; count++) expect(await refusedConnection(part)).toBe("");
+});
+
+/** Without a sandbox's token; answers what came back. */
+async function refusedConnection({ addresses }: ProxyPart): Promise<string> {
   const { host, port } = parseAddress(addresses.proxy);
   const socket = connect(port, host);
   socket.end("GET http://api.example.com/ HTTP/1.1\r\nHost: api.example.com\r\n\r\n");
-  await readAll(socket);
+  return readAll(socket);
 }
