@@ -2,12 +2,13 @@
 
 import type { Worker } from "node:cluster";
 import type { Readable } from "node:stream";
+import { variableName } from "../config/settings.ts";
 import type { Readiness } from "../telemetry/admin-server.ts";
 import type { MetricsJson } from "../telemetry/metrics.ts";
 import { stderrLog } from "../telemetry/stderr.ts";
 import { CliError } from "./cli-error.ts";
 import type { ProxyPart } from "./proxy-part.ts";
-import { toCliError } from "./start-failure.ts";
+import { describeStartFailure, type StartFailure, toCliError } from "./start-failure.ts";
 import type { FromWorker, Question, SentConfig, ToWorker } from "./worker-messages.ts";
 
 type Begin = Extract<ToWorker, { readonly type: "begin" }>;
@@ -19,16 +20,29 @@ const METRICS_MS = 1_000;
 /** For what comes after the drain: the last audit events, the last word. */
 const CLOSE_MS = 6_000;
 
+export interface WorkerEnd {
+  readonly code: number | null;
+  readonly signal: string | null;
+  /** Where it could not start, or was ended for a fault. */
+  readonly reason?: string;
+}
+
+/** Why the system made no process, in words for the operator. */
+export function describeForkFailure(error: unknown): StartFailure {
+  return describeStartFailure(error, "a worker", variableName("workers"));
+}
+
 export class WorkerProcess {
   readonly pid: number | undefined;
   /** Resolves with its addresses; rejects with CliError where it could not start. */
   readonly ready: Promise<ProxyPart["addresses"]>;
   /** Never rejects. */
-  readonly ended: Promise<{ readonly code: number | null; readonly signal: string | null }>;
+  readonly ended: Promise<WorkerEnd>;
   readonly #worker: Worker;
   readonly #questions = new Map<number, PromiseWithResolvers<unknown>>();
   #lastId = 0;
   #isReady = false;
+  #reason: string | undefined;
   #metrics: MetricsJson | undefined;
 
   constructor(worker: Worker, begin: Begin, onAudit: (bytes: Buffer) => Promise<void>) {
@@ -37,7 +51,14 @@ export class WorkerProcess {
     const ready = Promise.withResolvers<ProxyPart["addresses"]>();
     this.ready = ready.promise;
     this.ready.catch(() => {});
-    worker.on("error", () => {});
+    const fail = (failure: StartFailure) => {
+      this.#reason = failure.message;
+      ready.reject(toCliError(failure));
+    };
+    worker.on("error", (error: unknown) => {
+      // Else the channel's, when it ends.
+      if (this.pid === undefined) fail(describeForkFailure(error));
+    });
     worker.on("message", (message: FromWorker) => {
       switch (message.type) {
         case "ready":
@@ -45,7 +66,7 @@ export class WorkerProcess {
           ready.resolve(message.addresses);
           break;
         case "failed":
-          ready.reject(toCliError(message.failure));
+          fail(message.failure);
           break;
         case "answer":
           this.#settle(message.id)?.resolve(message.value);
@@ -69,13 +90,14 @@ export class WorkerProcess {
           message satisfies never;
       }
     });
-    relayLines(worker.process.stderr!, (lines) => stderrLog.write(lines)); // setupPrimary asks for a pipe
+    // setupPrimary asks for a pipe; there is none where there is no process.
+    if (worker.process.stderr) relayLines(worker.process.stderr, (lines) => stderrLog.write(lines));
     this.ended = new Promise((done) => {
       // After its exit, and after the last of what it said.
       worker.process.once("close", (code: number | null, signal: string | null) => {
         ready.reject(new CliError(1, `a worker ended at its start (${signal ?? code})`));
         for (const id of [...this.#questions.keys()]) this.#settle(id)?.reject(new CliError(1, "the worker ended"));
-        done({ code, signal });
+        done({ code, signal, ...(this.#reason === undefined ? {} : { reason: this.#reason }) });
       });
     });
     this.send(begin);
@@ -123,7 +145,9 @@ export class WorkerProcess {
     clearTimeout(timer);
   }
 
-  kill(): void {
+  /** `reason`: its fault, where it has one. */
+  kill(reason?: string): void {
+    this.#reason ??= reason;
     this.#worker.process.kill("SIGKILL");
   }
 

@@ -7,19 +7,21 @@
 
 import cluster from "node:cluster";
 import { fileURLToPath } from "node:url";
+import { isDeepStrictEqual } from "node:util";
 import { type Config, variableName } from "../config/settings.ts";
 import type { Readiness } from "../telemetry/admin-server.ts";
 import { openAuditWriter } from "../telemetry/audit-log.ts";
 import { AuditCollector } from "../telemetry/audit-relay.ts";
 import { JoinedMetrics } from "../telemetry/joined-metrics.ts";
 import { Metrics } from "../telemetry/metrics.ts";
+import { type Address, parseAddress } from "./address.ts";
 import type { ProxyPart, ProxyPartOptions } from "./proxy-part.ts";
 import type { Assembly, PrepareReload } from "./service.ts";
 import { siblingFile } from "./sibling-file.ts";
 import { startStep } from "./start-failure.ts";
 import { readVersion } from "./version.ts";
 import { encodeConfig } from "./worker-messages.ts";
-import { WorkerProcess } from "./worker-process.ts";
+import { describeForkFailure, WorkerProcess } from "./worker-process.ts";
 
 const FIRST_PAUSE_MS = 200;
 const MAX_PAUSE_MS = 10_000;
@@ -39,7 +41,7 @@ export async function openWorkers(assembly: Assembly, options: WorkersOptions): 
   if (collector !== undefined) assembly.stack.defer(() => collector.close());
   const workers = new Workers(assembly, options, collector);
   assembly.stack.defer(() => workers.close(assembly.drain.graceMs));
-  const addresses = await workers.start();
+  const addresses = await startStep("a worker", variableName("workers"), () => workers.start());
   logger.info({ workers: config.workers }, "workers ready");
   return {
     addresses,
@@ -61,6 +63,10 @@ class Workers {
   #config: Config;
   /** Resolves when every worker has the last reload, or is given up. */
   #applied: Promise<unknown> | undefined;
+  /** As the first workers had them, and as they were announced. */
+  #addresses: ProxyPart["addresses"] | undefined;
+  /** Whether workers ask for the ports that were announced, also where a setting leaves the choice to the system. */
+  #keepsPorts = false;
   #isClosing = false;
 
   constructor(assembly: Assembly, options: WorkersOptions, collector: AuditCollector | undefined) {
@@ -90,7 +96,8 @@ class Workers {
     const indices = Array.from({ length: this.#config.workers }, (_, at) => at + 1);
     const started = await Promise.all(indices.map((index) => this.#spawn(index).ready));
     // All share the control process's sockets.
-    return started[0]!;
+    this.#addresses = started[0]!;
+    return this.#addresses;
   }
 
   async close(graceMs: number): Promise<void> {
@@ -143,12 +150,15 @@ class Workers {
     };
   };
 
+  /** Throws the system's error where it refuses a process at once. */
   #spawn(index: number): WorkerProcess {
-    const { apiUrl, proxyKey, logger } = this.#options;
+    const { apiUrl, proxyKey } = this.#options;
+    // As long as anyone holds the first sockets, node:cluster knows them by what the settings say: by a port 0 where they say so.
+    if (this.#addresses !== undefined && this.#running.size === 0) this.#keepsPorts = true;
     const begin = {
       type: "begin",
       index,
-      config: encodeConfig(this.#config),
+      config: encodeConfig(this.#keepsPorts ? withPorts(this.#config, this.#addresses) : this.#config),
       apiUrl,
       proxyKey,
       listening: [...this.#assembly.listening],
@@ -157,27 +167,41 @@ class Workers {
     const worker = new WorkerProcess(cluster.fork(), begin, async (bytes) => collector?.write(bytes));
     const startedAt = performance.now();
     this.#running.set(index, worker);
-    void worker.ended.then(({ code, signal }) => {
+    worker.ready.then(
+      (addresses) => this.#checkPorts(worker, addresses),
+      () => {},
+    );
+    void worker.ended.then((end) => {
       this.#running.delete(index);
       if (worker.metrics !== undefined) this.metrics?.retire(worker.metrics);
-      if (this.#isClosing) return;
-      const failures = performance.now() - startedAt >= SETTLED_MS ? 1 : (this.#failures.get(index) ?? 0) + 1;
-      this.#failures.set(index, failures);
-      const pauseMs = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(failures - 1, 20));
-      logger.error(
-        { worker: index, pid: worker.pid, code, signal, pauseMs },
-        "a worker ended; another takes its place",
-      );
-      this.#pauses.set(
-        index,
-        setTimeout(() => {
-          if (this.#isClosing) return;
-          this.#restarts += 1;
-          this.#spawn(index);
-        }, pauseMs),
-      );
+      this.#replace(index, performance.now() - startedAt, { pid: worker.pid, ...end });
     });
     return worker;
+  }
+
+  /** The last one that held the first sockets may go while this one starts: then it has got others. */
+  #checkPorts(worker: WorkerProcess, addresses: ProxyPart["addresses"]): void {
+    if (this.#addresses === undefined || isDeepStrictEqual(addresses, this.#addresses)) return;
+    this.#keepsPorts = true;
+    worker.kill("it did not get the ports that were announced");
+  }
+
+  #replace(index: number, livedMs: number, end: Readonly<Record<string, unknown>>): void {
+    if (this.#isClosing) return;
+    const failures = livedMs >= SETTLED_MS ? 1 : (this.#failures.get(index) ?? 0) + 1;
+    this.#failures.set(index, failures);
+    const pauseMs = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(failures - 1, 20));
+    this.#options.logger.error({ worker: index, ...end, pauseMs }, "a worker ended; another takes its place");
+    const spawn = () => {
+      if (this.#isClosing) return;
+      this.#restarts += 1;
+      try {
+        this.#spawn(index);
+      } catch (error) {
+        this.#replace(index, 0, { reason: describeForkFailure(error).message });
+      }
+    };
+    this.#pauses.set(index, setTimeout(spawn, pauseMs));
   }
 
   async #refreshMetrics(): Promise<void> {
@@ -187,4 +211,16 @@ class Workers {
   #readyWorkers(): readonly WorkerProcess[] {
     return [...this.#running.values()].filter(({ isReady }) => isReady);
   }
+}
+
+function withPorts(config: Config, addresses: ProxyPart["addresses"] | undefined): Config {
+  const at = <T extends Address | undefined>(listen: T, address: string | undefined): T =>
+    listen === undefined || address === undefined ? listen : { ...listen, port: parseAddress(address).port };
+  return {
+    ...config,
+    proxyListen: at(config.proxyListen, addresses?.proxy),
+    tlsListen: at(config.tlsListen, addresses?.tls),
+    httpListen: at(config.httpListen, addresses?.http),
+    dnsListen: at(config.dnsListen, addresses?.dns),
+  };
 }

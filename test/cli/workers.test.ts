@@ -2,7 +2,7 @@
 
 import cluster from "node:cluster";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -120,6 +120,38 @@ test("a worker that takes another's place during a reload has the new configurat
   // A connection has to begin with a PROXY header now: there is no answer.
   for (let count = 0; count < 4; count++) expect(await refusedConnection(part)).toBe("");
 });
+
+test("a replacement that cannot start says why, and is tried again", async () => {
+  const { part, logged } = await open();
+  const key = join(folder, "certs", "ca-key.pem");
+  const content = readFileSync(key);
+  writeFileSync(key, "broken");
+  process.kill(pids()[0]!, "SIGKILL");
+  await waitUntil(() => expect(logged(replaced)[1]).toMatchObject({ code: 1, reason: expect.stringContaining(key) }));
+  writeFileSync(key, content);
+  await served(part);
+});
+
+test("workers that all end at once are replaced on the port that was announced", async () => {
+  const { part, logged } = await open();
+  for (const pid of pids()) process.kill(pid, "SIGKILL");
+  await waitUntil(() => expect(logged(replaced)).toHaveLength(2));
+  await served(part);
+  // One that is replaced later shares it.
+  const listening = once(cluster, "listening");
+  process.kill(pids()[0]!, "SIGKILL");
+  await listening;
+  expect(logged(replaced)).toHaveLength(3);
+  await served(part);
+});
+
+/** Resolves when there are two workers, and one that answers. */
+async function served(part: ProxyPart): Promise<void> {
+  await waitUntil(async () => {
+    expect(pids()).toHaveLength(2);
+    expect(await refusedConnection(part)).toMatch(/^HTTP\/1.1 407 /);
+  });
+}
 
 /** Without a sandbox's token; answers what came back. */
 async function refusedConnection({ addresses }: ProxyPart): Promise<string> {

@@ -1,5 +1,6 @@
 // Several worker processes on the same ports: one audit log, one set of metrics; a worker that is killed is replaced, signals are passed on.
 
+import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -110,6 +111,24 @@ test("SIGHUP reaches every worker, all or none; a worker that is told to end dra
   }
   expect((await keyswap.stop()).code).toBe(0);
 }, 120_000);
+
+test.skipIf(process.platform !== "linux")(
+  "a worker that cannot be forked is tried again",
+  async () => {
+    const keyswap = await fleet.bench.start(["start", "--workers", "2"]);
+    await workersReady(keyswap, 2);
+    const limitFiles = (count: number) => execFileSync("prlimit", ["--pid", `${keyswap.pid}`, `--nofile=${count}:`]);
+    // What is open stays open.
+    limitFiles(1);
+    process.kill(workerPids(keyswap)[0]!, "SIGKILL");
+    const faults = () => logged(keyswap.stderr(), "a worker ended; another takes its place").slice(1);
+    await waitUntil(() => expect(faults()[0]).toMatchObject({ reason: expect.stringContaining("EMFILE") }));
+    limitFiles(1_024);
+    await workersReady(keyswap, 3);
+    expect((await keyswap.stop()).code).toBe(0);
+  },
+  120_000,
+);
 
 test("a port that is taken ends the start with a message, not with restarts", async () => {
   const first = await fleet.bench.start(["start"]);
