@@ -141,3 +141,28 @@ async function stop(child: ChildProcess): Promise<void> {
   process.kill(-child.pid, "SIGTERM");
   await ended;
 }
+
+test("the alias for a clone works from every folder, also where the clone's path holds a blank", async () => {
+  const page = documents.find(({ path }) => path === "docs/getting-started.md");
+  const alias = page?.blocks
+    .flatMap(({ text }) => text.split("\n"))
+    .filter((line) => line.startsWith("alias keyswap="));
+  expect(alias).toHaveLength(1);
+  const spaced = join(clone, "a clone");
+  const elsewhere = join(clone, "elsewhere");
+  mkdirSync(elsewhere);
+  symlinkSync(clone, spaced);
+  writeFileSync(join(elsewhere, "value.txt"), "x".repeat(20));
+  const script = [
+    "set -e",
+    `cd "${spaced}"`,
+    ...alias!,
+    `cd "${elsewhere}"`,
+    "keyswap secret create ALIASED --host api.example --value-file value.txt >/dev/null",
+    "keyswap run --secret A=ALIASED -- pwd",
+  ].join("\n");
+  // Without the command that the other blocks find: the alias alone has to do.
+  const bare = { ...env, PATH: process.env.PATH, HOME: elsewhere };
+  const output = execFileSync("sh", ["-c", script], { env: bare, encoding: "utf8" });
+  expect(output).toBe(`${elsewhere}\n`);
+}, 60_000);
