@@ -47,9 +47,8 @@ function defineCreate(cli: Cli): Command {
         cli.stderr.write("keyswap: note: no keyswap is running; its proxy URL holds once `keyswap start` runs.\n");
       }
       if (options.json) return printJson(cli, created);
-      const egress = expectObject(created.egress);
-      showSandbox(cli, created);
-      printFields(cli, [["proxy URL", textOf(egress, "proxyUrl")]]);
+      printFields(cli, [...fieldsOf(created), ["proxy URL", textOf(expectObject(created.egress), "proxyUrl")]]);
+      cli.stderr.write("keyswap: note: the token in the proxy URL is shown this once; only its hash is kept.\n");
     }),
   );
 }
@@ -145,12 +144,16 @@ async function listSandboxes(client: ApiClient): Promise<readonly JsonObject[]> 
 }
 
 function showSandbox(cli: Cli, found: JsonObject): void {
-  printFields(cli, [
+  printFields(cli, fieldsOf(found));
+}
+
+function fieldsOf(found: JsonObject): readonly (readonly [string, string])[] {
+  return [
     ["id", textOf(found, "id")],
     ["name", textOf(found, "name")],
     ["secrets", mountsOf(found)],
     ["expires", textOf(found, "expiresAt") || "never"],
-  ]);
+  ];
 }
 
 /** `OPENAI_API_KEY=OPENAI, …` */

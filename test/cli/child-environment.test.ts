@@ -1,6 +1,6 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { expect, test } from "vitest";
 import { parseMount } from "../../src/cli/mount.ts";
 import { sandboxEnvironment } from "../../src/cli/sandbox-environment.ts";
@@ -103,4 +103,10 @@ test("wget and PHP get the roots by a configuration file, beside what they had",
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+});
+
+test("every variable by which a command is made to trust the CA is documented for sandboxes of one's own", () => {
+  using bundle = makeTrustBundle(makePki().caPem, {});
+  const page = readFileSync(resolve(import.meta.dirname, "../../docs/getting-started.md"), "utf8");
+  expect(Object.keys(bundle.env).filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
 });

@@ -71,6 +71,12 @@ describe.each(["the keyswap that runs", "the data folder, where none runs"])("on
     }
     const created = await bench.run(["sandbox", "create", "--name", "ci", "--secret", "A=ONE", "--json"]);
     const { id, egress } = JSON.parse(created.stdout);
+    const shown = await bench.run(["sandbox", "create", "--name", "shown", "--secret", "A=ONE"]);
+    expect(shown.stderr).toContain("keyswap: note: the token in the proxy URL is shown this once");
+    // Values stand below one another.
+    expect(shown.stdout).toMatch(
+      /^id {9}\S+\nname {7}shown\nsecrets {4}A=ONE\nexpires {4}never\nproxy URL {2}http:\S+\n$/,
+    );
     expect(created.stderr.includes("no keyswap is running")).toBe(keyswap === undefined);
     expect(egress.env.A).toMatch(/^dtn_secret_/);
     const mounted = await bench.run(["sandbox", "mount", "ci", "B=TWO", "ONE"]);
