@@ -1,6 +1,8 @@
 // What of the audit is asked for, checked.
 
 import { type Outcome, outcomes } from "../core/audit-words.ts";
+import { type EgressPattern, parseEgressPattern } from "../core/authority/policy.ts";
+import { type ChangeAction, changeActions } from "../core/change-actions.ts";
 import { CliError } from "./command.ts";
 
 /** As commander gives them. */
@@ -30,15 +32,16 @@ interface Common {
 
 export interface ChangesQuery extends Common {
   readonly of: "changes";
-  readonly action: string | undefined;
+  readonly action: ChangeAction | undefined;
   readonly target: string | undefined;
 }
 
 export interface ExchangesQuery extends Common {
   readonly of: "exchanges";
+  /** An id or a name. */
   readonly sandbox: string | undefined;
   readonly secret: string | undefined;
-  readonly host: string | undefined;
+  readonly host: EgressPattern | undefined;
   /** Empty: any. */
   readonly outcomes: ReadonlySet<Outcome>;
 }
@@ -67,10 +70,10 @@ export function toQuery(options: AuditOptions, now: number): AuditQuery {
   switch (of) {
     case "changes":
       refuseOthers("exchanges", { sandbox, secret, host, outcome: outcome[0] });
-      return { of, ...common, action, target };
+      return { of, ...common, action: actionOf(action), target };
     case "exchanges":
       refuseOthers("changes", { action, target });
-      return { of, ...common, sandbox, secret, host: host?.toLowerCase(), outcomes: new Set(outcome.map(outcomeOf)) };
+      return { of, ...common, sandbox, secret, host: hostOf(host), outcomes: new Set(outcome.map(outcomeOf)) };
     default:
       throw new CliError(2, "--of is changes or exchanges");
   }
@@ -80,6 +83,21 @@ function refuseOthers(of: string, given: Readonly<Record<string, string | undefi
   for (const [name, value] of Object.entries(given)) {
     if (value !== undefined) throw new CliError(2, `--${name} is a filter of --of ${of}`);
   }
+}
+
+function actionOf(word: string | undefined): ChangeAction | undefined {
+  const found = changeActions.find((each) => each === word);
+  if (found === undefined && word !== undefined)
+    throw new CliError(2, `--action is one of ${changeActions.join(", ")}`);
+  return found;
+}
+
+/** As on an egress list: `host`, `*.host`, `*`, each with a port or without. */
+function hostOf(text: string | undefined): EgressPattern | undefined {
+  if (text === undefined) return undefined;
+  const result = parseEgressPattern(text);
+  if (result.kind === "pattern") return result.pattern;
+  throw new CliError(2, `--host: ${result.detail}`);
 }
 
 function outcomeOf(word: string): Outcome {

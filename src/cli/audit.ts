@@ -25,11 +25,11 @@ export function define(cli: Cli): Command {
     .option("--to <time>", "before, likewise")
     .option("--follow", "go on with what comes, until interrupted")
     .option("--json", "one JSON object per line")
-    .option("--action <name>", "of changes: secret.create, sandbox.resolve, …")
+    .option("--action <name>", "of changes: secret.create, sandbox.resolve, …; a wrong one lists them all")
     .option("--target <id>", "of changes: the id of the secret, sandbox or key")
-    .option("--sandbox <id>", "of exchanges: this sandbox's")
+    .option("--sandbox <id>", "of exchanges: this sandbox's; its name will do where the Secret API runs")
     .option("--secret <name>", "of exchanges: those in which this secret's placeholder or value was met")
-    .option("--host <name>", "of exchanges: to this host")
+    .option("--host <pattern>", "of exchanges: to this host: api.example.com, api.example.com:8443, *.example.com")
     .option(
       "--outcome <word>",
       "of exchanges: substituted, withheld, passed, tunnelled, refused, failed; may be repeated",
@@ -42,7 +42,7 @@ export function define(cli: Cli): Command {
       case "changes":
         return listChanges(cli, flags, query);
       case "exchanges":
-        return listExchanges(cli, flags.settings, query);
+        return listExchanges(cli, flags, query);
       default:
         throw new CliError(2, query satisfies never);
     }

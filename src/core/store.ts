@@ -1,6 +1,7 @@
 // What the Secret API needs of a store, as types: records, outcomes and the port itself. SQLite and PostgreSQL adapters
 // in src/store meet it; src/api uses it. Times are milliseconds since the epoch; absent values are null, as in SQL.
 
+import type { ChangeAction } from "./change-actions.ts";
 import type { OnViolation } from "./grants.ts";
 import type { ConnectionCounts } from "./ports.ts";
 import type { SecretValue } from "./secret-value.ts";
@@ -267,8 +268,7 @@ export interface AuditEntry {
   readonly time: number;
   readonly organizationId: string | null;
   readonly actor: Actor;
-  /** `secret.create`, `sandbox.update_secrets`, `api_key.delete`, … */
-  readonly action: string;
+  readonly action: ChangeAction;
   readonly targetType: string;
   readonly targetId: string;
   readonly targetName: string | null;

@@ -67,7 +67,7 @@ function auditRecord(row: Row): AuditRecord {
     organizationId: textOrNull(row, "organization_id"),
     // The column holds what appendAudit wrote there.
     actor: { kind: text(row, "actor_kind") as AuditRecord["actor"]["kind"], name: text(row, "actor_name") },
-    action: text(row, "action"),
+    action: text(row, "action") as AuditRecord["action"],
     targetType: text(row, "target_type"),
     targetId: text(row, "target_id"),
     targetName: textOrNull(row, "target_name"),

@@ -1,5 +1,6 @@
 // Organizations own secrets, sandboxes and API keys. One is made with the database: the default one.
 
+import type { ChangeAction } from "../core/change-actions.ts";
 import type { Clock } from "../core/ports.ts";
 import type { Actor, Organization, OrganizationStore } from "../core/store.ts";
 import { appendAudit } from "./audit-table.ts";
@@ -112,7 +113,7 @@ function quotas(organization: Organization): Record<string, number | null> {
 function entry(
   organization: Organization,
   actor: Actor,
-  action: string,
+  action: ChangeAction,
   time: number,
   details: Record<string, unknown>,
 ) {

@@ -1,6 +1,7 @@
 // Sandboxes with their mounts and source ranges. A sandbox's version is the global version of the last write that
 // changed what it may use.
 
+import type { ChangeAction } from "../core/change-actions.ts";
 import type { OnViolation } from "../core/grants.ts";
 import type { Clock } from "../core/ports.ts";
 import type {
@@ -179,7 +180,13 @@ export class SandboxTable implements SandboxStore {
     return (row === undefined ? null : integerOrNull(row, "next")) ?? undefined;
   }
 
-  async #remove(tx: SqlWriter, sandbox: SandboxRecord, version: number, actor: Actor, action: string): Promise<void> {
+  async #remove(
+    tx: SqlWriter,
+    sandbox: SandboxRecord,
+    version: number,
+    actor: Actor,
+    action: ChangeAction,
+  ): Promise<void> {
     // Mounts and sources go with it (ON DELETE CASCADE).
     await tx.run("DELETE FROM sandboxes WHERE id = ?", sandbox.id);
     await appendChange(tx, {

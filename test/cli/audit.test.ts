@@ -6,8 +6,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vit
 import { makeWorkbench, type Workbench } from "../support/workbench.ts";
 
 let bench: Workbench;
-beforeAll(() => {
+beforeAll(async () => {
   bench = makeWorkbench();
+  await bench.start(["api"]);
 });
 afterAll(() => bench[Symbol.asyncDispose]());
 
@@ -24,7 +25,6 @@ async function audit(...args: string[]) {
 
 describe("of changes", () => {
   beforeAll(async () => {
-    await bench.start(["api"]);
     for (const name of ["ONE", "TWO", "THREE"]) {
       await bench.runHere(["secret", "create", name, "--host", "a.example", "--value-stdin"], { input: "hunter2" });
     }
@@ -124,6 +124,17 @@ describe("of exchanges", () => {
     ],
     [["--sandbox", "other"], ["4"]],
     [["--host", "evil.example"], ["3"]],
+    [["--host", "EVIL.example:443"], ["3"]],
+    [["--host", "evil.example:8443"], []],
+    [
+      ["--host", "*.example.com:443", "--limit", "2"],
+      ["4", "5"],
+    ],
+    [
+      ["--host", "*.example"],
+      ["3", "6"],
+    ],
+    [["--host", "*.evil.example"], ["3"]],
     [
       ["--outcome", "withheld", "--outcome", "tunnelled"],
       ["3", "6"],
@@ -136,6 +147,24 @@ describe("of exchanges", () => {
     [["--secret", "OPENAI", "--limit", "1"], ["3"]],
   ])("filters by %j", async (filters, wanted) => {
     expect(ids(await audit("--of", "exchanges", ...filters))).toEqual(wanted);
+  });
+
+  test("a sandbox is meant by its id, and by its name where a keyswap runs that knows it", async () => {
+    const of = (...args: string[]) => bench.runHere(["audit", "--of", "exchanges", "--json", "--sandbox", ...args]);
+    const { stdout } = await bench.runHere(["sandbox", "create", "--name", "agent", "--json"]);
+    const { id } = JSON.parse(stdout) as { id: string };
+    appendFileSync(path(), lines(exchange(7, { sandbox: id })));
+    for (const wanted of [id, "agent"]) {
+      const found = await of(wanted);
+      expect([wanted, found.code, found.stderr, JSON.parse(found.stdout).id]).toEqual([wanted, 0, "", "7"]);
+    }
+    const unknown = await of("agnet");
+    expect([unknown.code, unknown.stdout]).toEqual([0, ""]);
+    expect(unknown.stderr).toMatch(/^keyswap: note: there is no sandbox called "agnet", nor .* with this id/);
+    // Nobody can be asked: only ids are known.
+    const alone = await of("agent", "--audit", path(), "--data-dir", join(bench.env.HOME!, "elsewhere"));
+    expect([alone.code, alone.stdout]).toEqual([0, ""]);
+    expect(alone.stderr).toMatch(/^keyswap: note: no exchange is of a sandbox with the id "agent".*names/);
   });
 
   test("says in words what was decided", async () => {
@@ -178,6 +207,8 @@ describe("of exchanges", () => {
       [["--secret", "X"], "--of exchanges"],
       [["--of", "exchanges", "--action", "x"], "--of changes"],
       [["--of", "exchanges", "--outcome", "good"], "withheld"],
+      [["--of", "exchanges", "--host", "https://a.example"], "--host: remove the scheme"],
+      [["--action", "secret.updated"], "secret.update,"],
       [["--limit", "0"], "--limit"],
       [["--from", "yesterday"], "15m"],
       [["--follow", "--to", "1h"], "--to"],

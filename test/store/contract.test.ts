@@ -679,7 +679,7 @@ function contract(implementation: Implementation): void {
           time: clock + at,
           organizationId,
           actor,
-          action: at % 2 === 0 ? "even" : "odd",
+          action: at % 2 === 0 ? "secret.create" : "secret.delete",
           targetType: "test",
           targetId: `t${at}`,
           targetName: null,
@@ -692,7 +692,8 @@ function contract(implementation: Implementation): void {
       const rest = await store.audit.list({ organizationId, limit: 10, before: first.items[3]!.id });
       expect(rest.items.map((entry) => entry.targetId)).toEqual(["t5", "t4", "t3", "t2", "t1", "t0"]);
       expect(rest.more).toBe(false);
-      const odd = await store.audit.list({ organizationId, limit: 10, action: "odd", from: clock + 3, to: clock + 8 });
+      const action = "secret.delete";
+      const odd = await store.audit.list({ organizationId, limit: 10, action, from: clock + 3, to: clock + 8 });
       expect(odd.items.map((entry) => entry.targetId)).toEqual(["t7", "t5", "t3"]);
       expect(await store.audit.prune(clock + 5)).toBe(5);
       expect((await store.audit.list({ organizationId, limit: 10 })).items).toHaveLength(5);

@@ -3,7 +3,7 @@
 
 import { type Authority, parsePort } from "./authority.ts";
 import { parseHost } from "./host.ts";
-import { HostMatcher, type HostPattern, type HostPatternResult, parseHostPattern } from "./pattern.ts";
+import { HostMatcher, type HostPattern, type HostPatternResult, parseHostPattern, patternMatches } from "./pattern.ts";
 
 /** An entry of an egress list. Make it with `parseEgressPattern`. */
 export interface EgressPattern {
@@ -58,6 +58,13 @@ export function parseEgressPattern(text: string): EgressPatternResult {
   }
   const result = hostText.startsWith("[") ? parseAddressPattern(hostText) : parseHostPattern(hostText);
   return result.kind === "pattern" ? { kind: "pattern", pattern: { text, host: result.pattern, port } } : result;
+}
+
+/** For one pattern; lists of them are compiled. */
+export function egressPatternMatches({ host, port }: EgressPattern, authority: Authority): boolean {
+  return (
+    (port === undefined || port === authority.port) && (host === undefined || patternMatches(host, authority.host))
+  );
 }
 
 /** The policies of the deployment and of the sandbox, compiled. What any of them denies is denied. */

@@ -6,6 +6,7 @@ import {
   type EgressDecision,
   type EgressPolicy,
   EgressRules,
+  egressPatternMatches,
   parseEgressPattern,
 } from "../../../src/core/authority/policy.ts";
 
@@ -200,5 +201,22 @@ describe("decideIntercept", () => {
         expect(decideIntercept({ ...base, granted, tunnelListed }).explain).not.toBe("");
       }
     }
+  });
+});
+
+describe("one pattern", () => {
+  it.each([
+    ["a.example", "a.example:8443", true],
+    ["A.Example:8443", "a.example:8443", true],
+    ["a.example:443", "a.example:8443", false],
+    ["*.example", "a.example:1", true],
+    ["*.example:2", "a.example:1", false],
+    ["*", "a.example:1", true],
+    ["*:2", "a.example:1", false],
+    ["b.example", "a.example:1", false],
+    ["[::1]", "[::1]:1", true],
+  ])("%s for %s: %s", (text, target, wanted) => {
+    const [pattern] = policy({ allow: [text] }).allow;
+    expect(egressPatternMatches(pattern!, authority(target))).toBe(wanted);
   });
 });
