@@ -86,8 +86,7 @@ function parseListen(given: string): { ok: ListenAddress } | string {
 }
 
 /** An integer in text, or a number in a file. */
-export function integer(min: number, max: number) {
-  const message = `must be a whole number from ${min} to ${max}`;
+export function integer(min: number, max: number, message = `must be a whole number from ${min} to ${max}`) {
   return z
     .union([z.number(), text.regex(/^\d{1,15}$/, { error: message, abort: true }).transform(Number)], {
       error: message,
@@ -96,11 +95,13 @@ export function integer(min: number, max: number) {
 }
 
 const MAX_WORKERS = 256;
+const workersMessage = `must be auto or a whole number from 1 to ${MAX_WORKERS}`;
 
 /** How many processes; `auto`: one for each core that this process may use. */
-export const workers = z.union([z.literal("auto").transform(() => availableParallelism()), integer(1, MAX_WORKERS)], {
-  error: `must be auto or a whole number from 1 to ${MAX_WORKERS}`,
-});
+export const workers = z.union(
+  [z.literal("auto").transform(() => availableParallelism()), integer(1, MAX_WORKERS, workersMessage)],
+  { error: workersMessage },
+);
 
 export function choice<const T extends string>(...words: readonly T[]) {
   return z.enum(words, { error: `must be ${words.slice(0, -1).join(", ")} or ${words.at(-1)}` });
