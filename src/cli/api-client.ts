@@ -138,10 +138,16 @@ function messageOf(json: Json | undefined): string | undefined {
   return isObject(json) && typeof json.message === "string" ? json.message : undefined;
 }
 
+/** What keyswap's own API says of a path that it does not serve. */
+const NO_ROUTE = "There is no such route";
+
 function failureOf(status: number, message: string | undefined, url: string): ApiError {
   const text = message ?? `the Secret API at ${url} answered with status ${status}`;
   if (status === 401 || status === 403) {
     return new ApiError(status, 2, text, `The API key is not right for ${url}; set KEYSWAP_API_KEY.`);
+  }
+  if (status === 404 && !url.endsWith("/api") && (message === undefined || message === NO_ROUTE)) {
+    return new ApiError(status, 1, text, `The URL of a Secret API ends in /api, and ${url} does not.`);
   }
   // With 400 and 413 what the user gave was wrong.
   return new ApiError(status, status === 400 || status === 413 ? 2 : 1, text);

@@ -12,6 +12,11 @@ export function parseMount(text: string): MountArgument {
   const env = match?.[1];
   if (env === undefined) {
     // Not quoted: a value may stand here by mistake.
+    if (/^[A-Za-z_][\w-]*(?:=[A-Za-z_][\w-]*)?$/.test(text)) {
+      throw new CliError(2, "a variable's name cannot hold a hyphen", {
+        hint: "Give ENV=NAME, for example --secret OPENAI_API_KEY=openai-key: the name of a secret may hold hyphens.",
+      });
+    }
     throw new CliError(2, "a secret is given as ENV=NAME: a variable and the name of a secret", {
       hint: "For example --secret OPENAI_API_KEY=OPENAI. Its value is stored with keyswap secret create.",
     });

@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import { defineClientFlags, withApi } from "./api-access.ts";
 import { type ApiClient, expectList, expectObject, type JsonObject, textOf } from "./api-client.ts";
 import { type Cli, CliError, collect, newCommand } from "./command.ts";
+import { checkHosts } from "./host-argument.ts";
 import { parseMount } from "./mount.ts";
 import { printFields, printJson, printTable } from "./output.ts";
 
@@ -40,17 +41,18 @@ function defineCreate(cli: Cli): Command {
     .option("--expires-at <time>", "when it ends by itself: 2027-01-31T12:00:00Z")
     .option(...JSON_FLAG);
   const flags = defineClientFlags(command);
-  return command.action((options: SandboxOptions) =>
-    withApi(cli, flags, async ({ client, isPassing }) => {
-      const created = expectObject(await client.call("POST", "/sandbox", createBody(options)));
+  return command.action((options: SandboxOptions) => {
+    const body = createBody(options);
+    return withApi(cli, flags, async ({ client, isPassing }) => {
+      const created = expectObject(await client.call("POST", "/sandbox", body));
       if (isPassing) {
         cli.stderr.write("keyswap: note: no keyswap is running; its proxy URL holds once `keyswap start` runs.\n");
       }
       if (options.json) return printJson(cli, created);
       printFields(cli, [...fieldsOf(created), ["proxy URL", textOf(expectObject(created.egress), "proxyUrl")]]);
       cli.stderr.write("keyswap: note: the token in the proxy URL is shown this once; only its hash is kept.\n");
-    }),
-  );
+    });
+  });
 }
 
 function createBody(options: SandboxOptions): JsonObject {
@@ -59,7 +61,7 @@ function createBody(options: SandboxOptions): JsonObject {
     ...(name === undefined ? {} : { name }),
     ...(secret.length === 0 ? {} : { secrets: secret.map(parseMount).map((mount) => ({ [mount.env]: mount.secret })) }),
     ...(source === undefined ? {} : { sources: [...source] }),
-    ...(allow === undefined ? {} : { egressPolicy: { allow: [...allow], deny: [] } }),
+    ...(allow === undefined ? {} : { egressPolicy: { allow: checkHosts("--allow", allow), deny: [] } }),
     ...(onViolation === undefined ? {} : { onViolation }),
     ...(expiresAt === undefined ? {} : { expiresAt }),
   };

@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import { type ApiAccess, defineClientFlags, withApi } from "./api-access.ts";
 import { type ApiClient, expectObject, type JsonObject, textOf } from "./api-client.ts";
 import { type Cli, CliError, collect, newCommand } from "./command.ts";
+import { checkHosts } from "./host-argument.ts";
 import { printFields, printJson, printTable } from "./output.ts";
 import { readValue, type ValueOptions, valueHelp } from "./secret-input.ts";
 import { listSecrets } from "./secret-list.ts";
@@ -43,12 +44,13 @@ export function define(cli: Cli): Command {
 function defineCreate(cli: Cli): Command {
   const command = newCommand(cli, "create", "Create a secret", [
     "keyswap secret create OPENAI --host api.openai.com --value-stdin < key.txt",
-    "keyswap secret create GITHUB --host '*.github.com' --host github.com --value-file token.txt",
+    "keyswap secret create GITHUB --host '*.github.com' --value-file token.txt",
   ]).argument("<name>", "its name: letters, digits, hyphens and underscores");
   addSharedOptions(command).option("--unrestricted", "let the value go to every host: no --host is meant");
   const flags = defineClientFlags(command);
   return command.action(async (name: string, options: SecretOptions) => {
-    const { host = [], unrestricted = false } = options;
+    const { unrestricted = false } = options;
+    const host = checkHosts("--host", options.host ?? []);
     if (host.length === 0 && !unrestricted) {
       throw new CliError(2, "a secret without --host could be sent to every host", {
         hint: "Name the hosts it is meant for (--host api.example.com), or say --unrestricted.",
@@ -58,7 +60,7 @@ function defineCreate(cli: Cli): Command {
     const value = await readValue(cli, name, options);
     if (value === undefined) throw new CliError(2, "give the value with --value-stdin or --value-file");
     await withApi(cli, flags, async (api) => {
-      const body = { name, value: value.reveal().toString("utf8"), hosts: [...host], ...sharedFields(options) };
+      const body = { name, value: value.reveal().toString("utf8"), hosts: host, ...sharedFields(options) };
       await show(cli, expectObject(await api.client.call("POST", "/secret", body)), options);
     });
   });
@@ -77,12 +79,13 @@ function defineUpdate(cli: Cli): Command {
   addSharedOptions(command).option("--unrestricted", "let the value go to every host");
   const flags = defineClientFlags(command);
   return command.action(async (name: string, options: SecretOptions) => {
-    const { host, unrestricted = false } = options;
+    const { unrestricted = false } = options;
+    const host = options.host === undefined ? undefined : checkHosts("--host", options.host);
     if (host !== undefined && unrestricted) throw new CliError(2, "give --host or --unrestricted, not both");
     const value = await readValue(cli, name, options);
     const body = {
       ...(value === undefined ? {} : { value: value.reveal().toString("utf8") }),
-      ...(host === undefined ? {} : { hosts: [...host] }),
+      ...(host === undefined ? {} : { hosts: host }),
       ...(unrestricted ? { hosts: [] } : {}),
       ...sharedFields(options),
     };
@@ -135,12 +138,12 @@ function addSharedOptions(command: Command): Command {
     .option("--value-file <file>", "read the value from a file, likewise")
     .option(
       "--location <place>",
-      "where in a request it may stand: header, header:x-api-key, query:key, body, …; may be repeated",
+      "where in a request it may stand: header, header:x-api-key, query:key, body, …; may be repeated; default: where the deployment says",
       collect,
     )
     .option(
       "--on-violation <choice>",
-      "pass: forward a placeholder that may not be substituted; block: refuse the request",
+      "pass: forward a placeholder that may not be substituted; block: refuse the request; default: as the sandbox or the deployment says",
     )
     .option("--description <text>", "what it is for")
     .option(...JSON_FLAG);
@@ -148,10 +151,20 @@ function addSharedOptions(command: Command): Command {
 
 function sharedFields({ location, onViolation, description }: SecretOptions): JsonObject {
   return {
-    ...(location === undefined ? {} : { locations: [...location] }),
-    ...(onViolation === undefined ? {} : { onViolation }),
+    ...(location === undefined ? {} : { locations: locationsOf(location) }),
+    ...(onViolation === undefined ? {} : { onViolation: onViolation === DEFAULT ? null : onViolation }),
     ...(description === undefined ? {} : { description }),
   };
+}
+
+/** On a command line: back to what holds where a secret says nothing. */
+const DEFAULT = "default";
+
+function locationsOf(given: readonly string[]): readonly string[] | null {
+  if (!given.includes(DEFAULT)) return given;
+  if (given.length > 1)
+    throw new CliError(2, "--location default stands alone: it means the places that the deployment allows");
+  return null;
 }
 
 async function show(cli: Cli, found: JsonObject, options: SecretOptions): Promise<void> {

@@ -83,8 +83,11 @@ test("a CA that the caller's variables named stays trusted; a file that is gone 
 test("a mount is ENV=NAME, or one word for both; anything else is refused without being repeated", () => {
   expect(parseMount("KEY=my-secret")).toEqual({ env: "KEY", secret: "my-secret" });
   expect(parseMount("KEY")).toEqual({ env: "KEY", secret: "KEY" });
-  for (const text of ["", "=A", "A=", "1A=B", "A=B=C", "my-env=B", "A=sk/hunter2", "A B=C"]) {
+  for (const text of ["", "=A", "A=", "1A=B", "A=B=C", "1-A=B", "A=sk/hunter2", "A B=C"]) {
     expect(() => parseMount(text)).toThrow(/^a secret is given as ENV=NAME/);
+  }
+  for (const text of ["my-env=B", "A-B", "A-B=C-D"]) {
+    expect(() => parseMount(text)).toThrow(/^a variable's name cannot hold a hyphen$/);
   }
 });
 

@@ -47,6 +47,12 @@ describe.each(["the keyswap that runs", "the data folder, where none runs"])("on
     const changed = JSON.parse(await ok(["secret", "get", "API", "--json"]));
     expect(changed).toMatchObject({ description: "for tests", placeholder: secret.placeholder, hosts: secret.hosts });
     expect(JSON.parse(await ok(["secret", "get", secret.id, "--json"]))).toEqual(changed);
+    await ok(["secret", "update", "API", "--location", "header:x-key", "--on-violation", "block"]);
+    const narrowed = JSON.parse(await ok(["secret", "get", "API", "--json"]));
+    expect(narrowed).toMatchObject({ locations: ["header:x-key"], onViolation: "block" });
+    await ok(["secret", "update", "API", "--location", "default", "--on-violation", "default"]);
+    const back = JSON.parse(await ok(["secret", "get", "API", "--json"]));
+    expect({ ...back, updatedAt: changed.updatedAt }).toEqual(changed);
     await ok(["secret", "update", "API", "--unrestricted"]);
     expect(await ok(["secret", "get", "API"])).toContain("every host");
     await ok(["secret", "delete", "API"]);
@@ -174,7 +180,11 @@ describe("wrong usage", () => {
 
   test.each([
     [["secret", "create", "X", "--value-stdin"], "--unrestricted"],
-    [["secret", "create", "X", "--host", "http://a.example", "--value-stdin"], "host"],
+    [["secret", "create", "X", "--host", "http://a.example", "--value-stdin"], "--host: remove the scheme"],
+    [["secret", "update", "X", "--host", "a.example", "--host", "b.example:1"], "--host: remove the port"],
+    [["secret", "update", "X", "--location", "body", "--location", "default"], "--location default stands alone"],
+    [["sandbox", "create", "--allow", "https://x"], "--allow: remove the scheme"],
+    [["sandbox", "create", "--secret", "DEMO-KEY=DEMO"], "a variable's name cannot hold a hyphen"],
     [["secret", "create", "not a name", "--host", "a.example", "--value-stdin"], "name"],
     [["secret", "update", "X"], "nothing to change"],
     [["secret", "frobnicate"], "unknown command"],
@@ -208,5 +218,7 @@ describe("wrong usage", () => {
     });
     expect(refused.code).toBe(2);
     expect(refused.stderr).toContain("KEYSWAP_API_KEY");
+    const elsewhere = await other.run(["secret", "list", "--api-url", new URL(ready.api).origin]);
+    expect([elsewhere.code, elsewhere.stderr]).toEqual([1, expect.stringMatching(/no such route\n.*ends in \/api/)]);
   });
 });
