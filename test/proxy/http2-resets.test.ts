@@ -73,6 +73,13 @@ function answer(wire: Http2Wire, stream: number, body = "ok"): void {
   wire.send(frameType.data, flag.endStream, stream, body);
 }
 
+/** A body of so many frames of 16 KiB. */
+function answerData(wire: Http2Wire, stream: number, frames: number): void {
+  for (let at = 1; at <= frames; at++) {
+    wire.send(frameType.data, at === frames ? flag.endStream : 0, stream, Buffer.alloc(16_384, 120));
+  }
+}
+
 describe("GOAWAY from the destination", () => {
   it("lets what it took end, and later requests go out on a new connection", async () => {
     serve = (wire, stream, at) => {
@@ -181,6 +188,28 @@ it("keeps to the destination's bound on streams", async () => {
   expect(answers.every(({ status }) => status === 200)).toBe(true);
   expect(most).toBeGreaterThan(0);
   for (const wire of ends) expect(wire.find(frameType.rstStream)).toBeUndefined();
+});
+
+it("an answer that its client leaves while the rest is held gives its place back", async () => {
+  settings = [[3, 1]];
+  serve = (wire, stream) => {
+    wire.headers(stream, [
+      [":status", "200"],
+      ["content-type", "image/png"],
+    ]);
+    if (stream === 3) answerData(wire, stream, 60);
+    else wire.send(frameType.data, flag.endStream, stream, "ok");
+    wire.send(frameType.ping, 0, 0, Buffer.alloc(8));
+  };
+  expect((await ask(session, get)).status).toBe(200);
+  const stream = open(session, get);
+  stream.pause();
+  // The proxy has all of it, the client only what its window takes.
+  await waitUntil(() => expect(ends[0]?.frames.filter(({ type }) => type === frameType.ping)).toHaveLength(2));
+  stream.close(errorCode.cancel);
+  await new Promise((resolve) => session.ping(() => resolve(undefined)));
+  expect((await ask(session, get)).status).toBe(200);
+  expect(ends).toHaveLength(1);
 });
 
 describe("what is not offered", () => {

@@ -130,6 +130,11 @@ export class Http2Stream {
   /** Gives the stream up; with NO_ERROR behind what is still to be sent, if that has an end. */
   reset(code: number): void {
     if (!this.isClosed) this.#owner.onReset(this, code);
+    else if (this.#heldEnd !== undefined) {
+      // It ended long ago, but for what nobody will hear now.
+      this.#heldEnd = undefined;
+      this.#leave();
+    }
   }
 
   /** The length that the message has by its head: one that has another is broken (section 8.1.1). */

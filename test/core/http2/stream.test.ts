@@ -83,6 +83,21 @@ describe("content", () => {
   });
 });
 
+describe("giving up", () => {
+  it("lets go of what came whole and is held, though the stream is closed", () => {
+    const { stream, heard, held, asked } = make();
+    stream.pause();
+    stream.deliver(Buffer.from("a"));
+    stream.deliverEnd([]);
+    stream.close("both");
+    stream.reset(8);
+    expect([held.bytes, heard.lines, heard.body.length]).toEqual([0, ["closed by both"], 0]);
+    stream.resume();
+    stream.reset(8);
+    expect([heard.lines, asked]).toEqual([["closed by both"], []]);
+  });
+});
+
 describe("output", () => {
   it("asks to be sent on flush alone, and not when there is none", () => {
     const { stream, asked } = make();
