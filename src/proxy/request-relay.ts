@@ -119,7 +119,10 @@ export class RequestRelay implements RewriteListener {
     if (trailers.length > 0) {
       const result = substituteTrailers(trailers, this.#scope);
       if (result.kind === "unknown") {
-        this.#owner.onUnknownKeys(result.keys, () => this.end(trailers));
+        this.#owner.onUnknownKeys(result.keys, () => {
+          this.end(trailers);
+          this.flush();
+        });
         return;
       }
       this.#trailers = result.fields;

@@ -436,4 +436,24 @@ describe("trailers", () => {
       ["x-b", "2"],
     ]);
   });
+
+  it("with a placeholder that nobody knows go out once it was looked up", async () => {
+    let trailers: unknown;
+    serve = async ({ wire, readRequest }) => {
+      await readRequest();
+      wire.send(ok("a connection to take"));
+      await readRequest();
+      while ((await wire.readChunk()) !== undefined);
+      trailers = await wire.readTrailers();
+      wire.send(ok("taken"));
+    };
+    client.send(get());
+    await client.read();
+    const unknown = `dtn_secret_${"a".repeat(25)}`;
+    client.send(
+      `POST / HTTP/1.1\r\nHost: ${host}\r\nContent-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nx-key: ${unknown}\r\n\r\n`,
+    );
+    expect((await client.read()).body.toString()).toBe("taken");
+    expect(trailers).toEqual([["x-key", unknown]]);
+  });
 });
