@@ -119,8 +119,10 @@ export class Http1Upstream implements UpstreamStream, MessageHandler<ResponseHea
     this.destroy();
   }
 
+  /** The pool is told at once, not when the socket has closed: until then it could be lent. */
   destroy(): void {
     this.#socket.destroy();
+    this.#leave();
   }
 
   // MessageHandler: what the reader found in the bytes.
@@ -184,11 +186,14 @@ export class Http1Upstream implements UpstreamStream, MessageHandler<ResponseHea
     }
   }
 
+  #leave(): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    this.#owner.onGone(this);
+  }
+
   #lose(error: Error | undefined): void {
-    if (!this.#gone) {
-      this.#gone = true;
-      this.#owner.onGone(this);
-    }
+    this.#leave();
     const detail = error === undefined ? undefined : (error as NodeJS.ErrnoException).code;
     this.#fail(
       new KeyswapError("upstream-closed", detail, { cause: error }),

@@ -185,6 +185,20 @@ describe("connections in doubt are not used again", () => {
     }
   });
 
+  it("one that was closed because of an answer in a coding that nobody reads", async () => {
+    serve = async ({ wire, readRequest, index }) => {
+      for (let i = 0; i < 3; i++) {
+        const { line } = await readRequest();
+        if (!line.startsWith("GET /coded")) wire.send(ok(`on ${index - first}`));
+        else wire.send("HTTP/1.1 200 OK\r\nContent-Encoding: x-unknown\r\nContent-Length: 2\r\n\r\nok");
+      }
+    };
+    // The second one finds what the first one left, in the same turn.
+    client.send(get("/coded") + withBody("POST", "").replace("Content-Type: text/plain\r\n", ""));
+    expect((await client.read()).status).toBe(502);
+    expect((await client.read()).body.toString()).toBe("on 1");
+  });
+
   it("one whose client went away in the middle of an answer", async () => {
     serve = async ({ wire, readRequest, index }) => {
       for (let i = 0; i < 3; i++) {
