@@ -293,6 +293,8 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
     const take = this.#take;
     if (take === undefined) return;
     this.#take = undefined;
+    // The answer before goes out before whatever is said next.
+    this.#writer.flushNow();
     this.#services.deadlines.delete(this);
     this.#leaveSocket();
     this.#socket.off("close", this.#onClose);

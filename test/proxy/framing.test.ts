@@ -1,6 +1,7 @@
 // Where messages begin and end, on both legs: the cases that desynchronise naive relays.
 
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { writeAtTurnEnd } from "../../src/proxy/turn-end.ts";
 import { type MadeSandbox, type MadeSecret, startKeyswap, type TestKeyswap } from "../support/keyswap.ts";
 import { type RawConnection, type RawOrigin, startRawOrigin } from "../support/raw-origin.ts";
 import { connectThrough, dial, errorOf, fieldValue, type WireClient } from "../support/wire-client.ts";
@@ -257,6 +258,29 @@ describe("pipelined requests", () => {
     expect((await client.read()).body.toString()).toBe("POST /b HTTP/1.1 false");
     expect((await client.read()).body.toString()).toBe("GET /c HTTP/1.1 true");
     expect(bodies).toEqual([`k=${secret.value}`, `k=${secret.value}`]);
+  });
+
+  it("CONNECT behind another request is answered after it, also where many sockets are written to", async () => {
+    const plain = await startRawOrigin({}, (connection) => serve(connection));
+    const proof = `Proxy-Authorization: ${sandbox.credentials}\r\n`;
+    const own = await dial(keyswap.port);
+    // Turns with several writers have each of them wait for the turn's end.
+    let crowd = setImmediate(function write() {
+      for (let at = 0; at < 2; at++) writeAtTurnEnd({ flushNow() {} });
+      crowd = setImmediate(write);
+    });
+    own.send(
+      `GET http://plain.test:${plain.port}/ HTTP/1.1\r\nHost: plain.test:${plain.port}\r\n${proof}\r\n` +
+        `CONNECT ${host}:443 HTTP/1.1\r\nHost: ${host}:443\r\n${proof}\r\n`,
+    );
+    try {
+      expect((await own.read()).body.toString()).toBe("fine");
+      expect((await own.readHead()).reason).toBe("Connection established");
+    } finally {
+      clearImmediate(crowd);
+      own.close();
+      await plain.close();
+    }
   });
 
   it("behind one that asks to close are not answered", async () => {
