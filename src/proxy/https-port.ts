@@ -8,6 +8,7 @@ import { parseWireHost } from "../core/authority/host.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import { unrecognizedNameAlert } from "../core/wire/client-hello.ts";
 import type { Connections } from "./connections.ts";
+import { endWith } from "./farewell.ts";
 import { FirstBytesReader } from "./first-bytes.ts";
 import type { Services } from "./services.ts";
 
@@ -55,7 +56,7 @@ export class HttpsPort {
     if (proxyCertificate !== undefined) return proxyCertificate;
     const parsed = parseWireHost(serverName ?? socket.localAddress ?? "");
     if (parsed.kind === "invalid") {
-      socket.end(unrecognizedNameAlert);
+      endWith(socket, unrecognizedNameAlert);
       this.#refuse(undefined, "host-invalid", "SNI");
       return undefined;
     }

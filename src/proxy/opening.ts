@@ -17,6 +17,7 @@ import { type ErrorCode, KeyswapError } from "../core/errors.ts";
 import type { GrantsAnswer } from "../core/ports.ts";
 import { accessDeniedAlert, unrecognizedNameAlert } from "../core/wire/client-hello.ts";
 import type { Connections } from "./connections.ts";
+import { endWith } from "./farewell.ts";
 import { type FirstBytes, FirstBytesReader } from "./first-bytes.ts";
 import { HostRouting } from "./host-routing.ts";
 import { admit, type Caller } from "./identify.ts";
@@ -380,16 +381,10 @@ export class Opening {
     const socket = this.#socket;
     if (this.#voice !== undefined) this.#voice.refuse(socket, code, detail);
     else if (this.#isTls && !socket.destroyed) {
-      socket.end(code === "authority-mismatch" ? unrecognizedNameAlert : accessDeniedAlert);
-      // What still arrives is read past, or closing would reset the connection before the alert is read.
-      socket.resume();
-      setTimeout(() => socket.destroy(), lingerMs).unref();
+      endWith(socket, code === "authority-mismatch" ? unrecognizedNameAlert : accessDeniedAlert);
     } else socket.destroy();
   }
 }
-
-/** How long a refused connection goes on reading. */
-const lingerMs = 2_000;
 
 /**
  * The authority that a ClientHello means: the name counts, whatever address was asked for. Without one it is the address;

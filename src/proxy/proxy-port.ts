@@ -7,6 +7,7 @@ import type { RequestHead } from "../core/message.ts";
 import { writeResponseHead } from "../core/wire/writer.ts";
 import { errorAnswer } from "./answer.ts";
 import type { Connections } from "./connections.ts";
+import { endWith } from "./farewell.ts";
 import { Http1Client, type Http1ClientOwner, type Routing } from "./http1-client.ts";
 import { identify } from "./identify.ts";
 import { Opening, type Voice } from "./opening.ts";
@@ -88,7 +89,6 @@ const voice: Voice = {
   refuse(socket, code, detail) {
     const { head, body } = errorAnswer(code, detail);
     socket.write(writeResponseHead(head, body.length, true), "latin1");
-    socket.end(body);
-    socket.resume();
+    endWith(socket, body);
   },
 };

@@ -21,14 +21,13 @@ import {
 } from "../core/wire/socks5.ts";
 import type { Connections } from "./connections.ts";
 import type { Timed } from "./deadlines.ts";
+import { endWith } from "./farewell.ts";
 import { admit, type Caller, callerFor, openCaller } from "./identify.ts";
 import { Opening, type Voice } from "./opening.ts";
 import type { Services } from "./services.ts";
 
 /** The longest message is a password's; clients may send all of theirs at once. */
 const maxHeldBytes = 2 * 1024;
-/** How long a refused connection goes on reading, so that a reset does not overtake the reply. */
-const lingerMs = 2_000;
 
 export class SocksPort implements Timed {
   deadlineAt: number;
@@ -182,9 +181,3 @@ const voice: Voice = {
     endWith(socket, writeSocksReply(reply));
   },
 };
-
-function endWith(socket: Socket, reply: Buffer): void {
-  socket.end(reply);
-  socket.resume();
-  setTimeout(() => socket.destroy(), lingerMs).unref();
-}

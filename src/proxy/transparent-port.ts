@@ -8,6 +8,7 @@ import { accessDeniedAlert } from "../core/wire/client-hello.ts";
 import { writeResponseHead } from "../core/wire/writer.ts";
 import { errorAnswer } from "./answer.ts";
 import type { Connections } from "./connections.ts";
+import { endWith } from "./farewell.ts";
 import { HostRouting } from "./host-routing.ts";
 import { identifySource } from "./identify.ts";
 import { Opening } from "./opening.ts";
@@ -55,16 +56,12 @@ async function take(
   }
 }
 
-/** How long a refused connection goes on reading, so that a reset does not overtake the answer. */
-const lingerMs = 2_000;
-
 function refuse(socket: Socket, way: "tls" | "http", code: ErrorCode): void {
-  if (way === "tls") socket.end(accessDeniedAlert);
-  else {
-    const { head, body } = errorAnswer(code);
-    socket.write(writeResponseHead(head, body.length, true), "latin1");
-    socket.end(body);
+  if (way === "tls") {
+    endWith(socket, accessDeniedAlert);
+    return;
   }
-  socket.resume();
-  setTimeout(() => socket.destroy(), lingerMs).unref();
+  const { head, body } = errorAnswer(code);
+  socket.write(writeResponseHead(head, body.length, true), "latin1");
+  endWith(socket, body);
 }

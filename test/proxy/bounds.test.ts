@@ -4,6 +4,7 @@ import { randomBytes } from "node:crypto";
 import { constants as zlib, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ProxyLimits } from "../../src/proxy/options.ts";
+import { hello, serverName } from "../support/client-hello.ts";
 import { connectHttp2, exchange as exchangeHttp2 } from "../support/http2-peers.ts";
 import { type MadeSandbox, type MadeSecret, startKeyswap, type TestKeyswap } from "../support/keyswap.ts";
 import { type RawConnection, type RawOrigin, type RawRequest, startRawOrigin } from "../support/raw-origin.ts";
@@ -201,6 +202,26 @@ it("a sandbox may have so many certificates made, and hosts that have one do not
   const other = await keyswap.sandbox([secret]);
   kept(await connectThrough(keyswap, other, "other.good.test", origin.port));
 });
+
+it.each([
+  ["a CONNECT", (sent: WireClient) => sent.send(connectText(`${host}:1`, "Basic eDp5"))],
+  [
+    "a CONNECT to where nobody listens",
+    (sent: WireClient) => sent.send(connectText("evil.test:1", sandbox.credentials)),
+  ],
+  ["TLS to the proxy by a name that is none", (sent: WireClient) => sent.send(hello(serverName("bad name")))],
+])("%s that is refused is closed, though its client stays", async (_what, send) => {
+  await start({});
+  const client = kept(await dial(keyswap.port, { allowHalfOpen: true }));
+  send(client);
+  await client.readToEnd();
+  await vi.waitFor(() => expect(keyswap.proxy.counts).toMatchObject({ sockets: 0 }), { timeout: 10_000 });
+  expect(client.socket.destroyed).toBe(false);
+});
+
+function connectText(target: string, credentials: string): string {
+  return `CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\nProxy-Authorization: ${credentials}\r\n\r\n`;
+}
 
 it("bodies beyond what may be held in all are streamed, and come through right", async () => {
   await start({ maxHeldBytes: 10 });
