@@ -74,6 +74,8 @@ export function readHttp2Request(list: HeaderList, ends: boolean): Http2Request 
 export function readHttp2Response(list: HeaderList, ends: boolean, method: string): Http2Response {
   if (list[0] !== ":status" || !STATUS.test(list[1] ?? "")) return malformed(":status");
   const status = Number(list[1]);
+  // RFC 9113 section 8.6: no upgrades.
+  if (status === 101) return malformed("101");
   const fields: Field[] = [];
   const fault = readFields(list, 2, fields, false);
   if (typeof fault === "object") return fault;

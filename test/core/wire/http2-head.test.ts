@@ -103,6 +103,8 @@ describe("responses", () => {
     expect(readHttp2Response([":status", "200", "content-length", "9"], true, "HEAD")).toMatchObject({ length: 0 });
     expect(readHttp2Response([":status", "20"], false, "GET").kind).toBe("malformed");
     expect(readHttp2Response(["a", "b"], false, "GET").kind).toBe("malformed");
+    // There are no upgrades in HTTP/2 (section 8.6).
+    expect(readHttp2Response([":status", "101"], false, "GET").kind).toBe("malformed");
   });
 
   it("are written without the fields of one connection", () => {
