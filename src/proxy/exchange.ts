@@ -286,6 +286,9 @@ export class Exchange
   }
 
   onContinueWanted(): void {
+    const { minor, fields } = this.#head;
+    // RFC 9110 section 10.1.1: HTTP/1.0 knows no interim answers, and other expectations are not ours to meet.
+    if (minor === 0 || findField(fields, "expect")?.value.toLowerCase() !== "100-continue") return;
     this.#client.sendInterim({ status: 100, reason: "Continue", minor: 1, fields: [] });
     this.#client.flush();
   }

@@ -141,6 +141,21 @@ describe("Expect: 100-continue", () => {
     });
   }
 
+  it.each([
+    ["an HTTP/1.0 client", "1.0", "100-continue"],
+    ["a client that expects something else", "1.1", "200-ok"],
+  ])("%s is not told to go on", async (_who, version, expectation) => {
+    serve = async (connection) => {
+      await readBody(connection, (await connection.readRequest()).fields);
+      connection.wire.send(ok("taken"));
+    };
+    client.send(
+      `POST / HTTP/${version}\r\nHost: ${host}\r\nContent-Type: text/plain\r\nContent-Length: 3\r\nExpect: ${expectation}\r\n\r\nabc`,
+    );
+    const answer = await client.read();
+    expect([answer.interim, answer.body.toString()]).toEqual([[], "taken"]);
+  });
+
   it("a final answer instead of 100 reaches the client, whose body is never sent", async () => {
     serve = async ({ wire, readRequest }) => {
       await readRequest();
