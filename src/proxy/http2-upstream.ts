@@ -28,6 +28,9 @@ export interface Http2UpstreamOwner {
   onHttp1Required(): void;
 }
 
+/** How long a destination may take to say how many requests it takes; its SETTINGS come first of all. */
+const settingsTimeoutMs = 10_000;
+
 export class Http2Upstream implements Http2LinkOwner {
   /** When its last request ended; Infinity while any runs. For the pool. */
   freeSince: number;
@@ -38,7 +41,10 @@ export class Http2Upstream implements Http2LinkOwner {
   readonly #link: Http2Link;
   /** Requests that are under way or promised a place. */
   #open = 0;
-  #maxOpen = maxStreams;
+  /** One goes out ahead of the destination's SETTINGS; more could be refused. */
+  #maxOpen = 1;
+  /** Until the SETTINGS have come; then undefined. */
+  #opening: PromiseWithResolvers<boolean> | undefined = Promise.withResolvers<boolean>();
   #served = 0;
   #closing = false;
 
@@ -52,7 +58,10 @@ export class Http2Upstream implements Http2LinkOwner {
     // Who can say nothing any more cannot answer: HTTP/2 has no half-closed connections.
     socket.on("end", () => socket.destroy());
     this.#link = new Http2Link("client", socket, this, limits, clock);
+    const timer = setTimeout(() => socket.destroy(), settingsTimeoutMs).unref();
+    void this.#opening?.promise.then(() => clearTimeout(timer));
     socket.on("close", () => {
+      this.#settle(false);
       this.#stopLending();
       owner.onGone(this);
     });
@@ -64,6 +73,13 @@ export class Http2Upstream implements Http2LinkOwner {
     this.#open += 1;
     this.freeSince = Number.POSITIVE_INFINITY;
     return new Http2UpstreamStream(this, this.#link.connection.open());
+  }
+
+  /**
+   * Set until it is known how many requests the destination takes at a time. Answers false where the connection broke before.
+   */
+  get opening(): Promise<boolean> | undefined {
+    return this.#opening?.promise;
   }
 
   /** Whether any request was answered on this connection. */
@@ -107,10 +123,16 @@ export class Http2Upstream implements Http2LinkOwner {
 
   onMaxStreams(streams: number): void {
     this.#maxOpen = Math.min(maxStreams, streams);
+    this.#settle(true);
   }
 
   onClosing(): void {
     this.#stopLending();
+  }
+
+  #settle(isOpen: boolean): void {
+    this.#opening?.resolve(isOpen);
+    this.#opening = undefined;
   }
 
   #stopLending(): void {

@@ -99,6 +99,11 @@ class Origin implements Http1UpstreamOwner, Http2UpstreamOwner {
     return undefined;
   }
 
+  /** Set while a connection of HTTP/2 does not say yet how many places it has, see Http2Upstream. */
+  get opening(): Promise<boolean> | undefined {
+    return this.shared.find(({ opening }) => opening !== undefined)?.opening;
+  }
+
   /** Since when the connection is free that was free for longest; Infinity: none is. */
   get freeSince(): number {
     return Math.min(
@@ -333,20 +338,26 @@ export class UpstreamPool implements Timed {
     }
   }
 
-  /** A place on a connection of HTTP/2: one dial at a time, for it serves all who wait. */
+  /**
+   * A place on a connection of HTTP/2: one dial at a time, for it serves all who wait, and none before the last connection has
+   * said how many places it has.
+   */
   async #connectShared(origin: Origin, route: Route, signal: AbortSignal): Promise<UpstreamStream> {
     for (;;) {
-      if (origin.dialling === undefined) {
+      const free = origin.lend();
+      if (free !== undefined) return free;
+      const { opening, dialling } = origin;
+      if (opening !== undefined) {
+        if (!(await opening)) throw new KeyswapError("upstream-closed");
+      } else if (dialling !== undefined) {
+        const failure = await dialling;
+        if (failure !== undefined) throw failure;
+      } else {
         const own = await this.#dialForAll(origin, signal, () => this.#dialShared(origin, route, signal));
         if (own !== undefined) return own;
-      } else {
-        const failure = await origin.dialling;
-        if (failure !== undefined) throw failure;
-        signal.throwIfAborted();
-        if (origin.only === "http/1.1") return origin.idle.pop() ?? this.#connectOwn(origin, route, false, signal);
-        const own = origin.lend();
-        if (own !== undefined) return own;
       }
+      signal.throwIfAborted();
+      if (origin.only === "http/1.1") return origin.idle.pop() ?? this.#connectOwn(origin, route, false, signal);
     }
   }
 

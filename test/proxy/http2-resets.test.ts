@@ -182,12 +182,45 @@ it("keeps to the destination's bound on streams", async () => {
       answer(wire, stream);
     });
   };
-  // The bound is known from the first answer on.
-  expect((await ask(session, get)).status).toBe(200);
   const answers = await Promise.all(Array.from({ length: 20 }, () => ask(session, get)));
   expect(answers.every(({ status }) => status === 200)).toBe(true);
   expect(most).toBeGreaterThan(0);
   for (const wire of ends) expect(wire.find(frameType.rstStream)).toBeUndefined();
+});
+
+it("keeps to it from the first request on, though many come before it is known", async () => {
+  settings = [[3, 2]];
+  const running = new Map<number, number>();
+  let refused = 0;
+  serve = (wire, stream, at) => {
+    const before = running.get(at) ?? 0;
+    if (before === 2) {
+      refused += 1;
+      wire.reset(stream, errorCode.refusedStream);
+      return;
+    }
+    running.set(at, before + 1);
+    setImmediate(() => {
+      running.set(at, (running.get(at) ?? 0) - 1);
+      answer(wire, stream);
+    });
+  };
+  const answers = await Promise.all(Array.from({ length: 20 }, () => ask(session, get)));
+  expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 20 }, () => 200));
+  expect(refused).toBe(0);
+});
+
+it("a connection that breaks before its bound is known fails those who wait for it", async () => {
+  serve = () => {};
+  const mute = await startRawOrigin({ pki: keyswap.pki, names: [host], alpn: ["h2"] }, async ({ socket }) => {
+    socket.once("data", () => socket.destroy());
+  });
+  const own = await connectHttp2(keyswap, sandbox, host, mute.port);
+  const answers = await Promise.all(Array.from({ length: 5 }, () => ask(own, get)));
+  expect(answers.map(({ status }) => status)).toEqual([502, 502, 502, 502, 502]);
+  expect(mute.connections).toHaveLength(1);
+  own.destroy();
+  await mute.close();
 });
 
 it("an answer that its client leaves while the rest is held gives its place back", async () => {

@@ -493,6 +493,8 @@ export class Http2Connection {
     }
     const last = bytes.readUInt32BE(from) & 0x7fff_ffff;
     const code = bytes.readUInt32BE(from + 4);
+    // First of all: what is to be sent again must not be sent here.
+    this.#listener.onGoaway(code);
     if (!this.#isServer) {
       for (const stream of this.#streams.all()) {
         if (stream.id !== 0 && stream.id <= last) continue;
@@ -501,7 +503,6 @@ export class Http2Connection {
         this.#close(stream, "peer");
       }
     }
-    this.#listener.onGoaway(code);
   }
 
   #onWindowUpdate(id: number, bytes: Buffer, from: number, to: number): void {
