@@ -16,7 +16,9 @@ import {
   writeHttp2Trailers,
 } from "../core/wire/http2-head.ts";
 import type { MessageLimits } from "../core/wire/message-reader.ts";
+import type { Deadlines, Timed } from "./deadlines.ts";
 import { Http2Link, type Http2LinkOwner, maxStreams } from "./http2-link.ts";
+import { Stall } from "./stall.ts";
 import type { StreamReset, UpstreamListener, UpstreamStream } from "./upstream.ts";
 
 /** What a connection tells its pool. */
@@ -28,6 +30,14 @@ export interface Http2UpstreamOwner {
   onHttp1Required(): void;
 }
 
+export interface Http2UpstreamOptions {
+  readonly message: MessageLimits;
+  /** How long a destination that has answered may take nothing of the rest of the request. */
+  readonly stallMs: number;
+  readonly clock: Clock;
+  readonly deadlines: Deadlines;
+}
+
 /** How long a destination may take to say how many requests it takes; its SETTINGS come first of all. */
 const settingsTimeoutMs = 10_000;
 
@@ -35,7 +45,7 @@ export class Http2Upstream implements Http2LinkOwner {
   /** When its last request ended; Infinity while any runs. For the pool. */
   freeSince: number;
   readonly authority: Authority;
-  readonly clock: Clock;
+  readonly options: Http2UpstreamOptions;
   readonly #owner: Http2UpstreamOwner;
   readonly #socket: TLSSocket;
   readonly #link: Http2Link;
@@ -48,16 +58,17 @@ export class Http2Upstream implements Http2LinkOwner {
   #served = 0;
   #closing = false;
 
-  constructor(socket: TLSSocket, authority: Authority, owner: Http2UpstreamOwner, limits: MessageLimits, clock: Clock) {
+  constructor(socket: TLSSocket, authority: Authority, owner: Http2UpstreamOwner, options: Http2UpstreamOptions) {
+    const { message, clock } = options;
     this.authority = authority;
-    this.clock = clock;
+    this.options = options;
     this.#owner = owner;
     this.#socket = socket;
     this.freeSince = clock();
     socket.on("error", () => socket.destroy());
     // Who can say nothing any more cannot answer: HTTP/2 has no half-closed connections.
     socket.on("end", () => socket.destroy());
-    this.#link = new Http2Link("client", socket, this, limits, clock);
+    this.#link = new Http2Link("client", socket, this, message, clock);
     const timer = setTimeout(() => socket.destroy(), settingsTimeoutMs).unref();
     void this.#opening?.promise.then(() => clearTimeout(timer));
     socket.on("close", () => {
@@ -91,7 +102,7 @@ export class Http2Upstream implements Http2LinkOwner {
   giveBack(answered: boolean): void {
     this.#open -= 1;
     if (answered) this.#served += 1;
-    if (this.#open === 0) this.freeSince = this.clock();
+    if (this.#open === 0) this.freeSince = this.options.clock();
   }
 
   /** The stream of a request is gone. */
@@ -142,7 +153,8 @@ export class Http2Upstream implements Http2LinkOwner {
   }
 }
 
-class Http2UpstreamStream implements UpstreamStream, StreamListener {
+class Http2UpstreamStream implements UpstreamStream, StreamListener, Timed {
+  deadlineAt = Number.POSITIVE_INFINITY;
   readonly #connection: Http2Upstream;
   readonly #stream: Http2Stream;
   readonly #reused: boolean;
@@ -151,6 +163,10 @@ class Http2UpstreamStream implements UpstreamStream, StreamListener {
   #placeTaken = true;
   #answerBegun = false;
   #answerEnded = false;
+  /** Bytes of the request's body that were given to the stream. */
+  #saidBytes = 0;
+  /** Set where the answer came before the destination had taken the request. */
+  #stall: Stall | undefined;
 
   constructor(connection: Http2Upstream, stream: Http2Stream) {
     this.#connection = connection;
@@ -174,6 +190,7 @@ class Http2UpstreamStream implements UpstreamStream, StreamListener {
   }
 
   sendData(content: Buffer): void {
+    this.#saidBytes += content.length;
     this.#stream.sendData(content);
   }
 
@@ -236,11 +253,11 @@ class Http2UpstreamStream implements UpstreamStream, StreamListener {
     }
     this.#answerEnded = true;
     const listener = this.#listener;
-    const goesOn = !this.#stream.ends;
-    if (!goesOn) {
-      this.#listener = undefined;
-      this.#giveBack();
-    }
+    const { ends, endSent } = this.#stream;
+    const goesOn = !ends;
+    if (endSent) this.#giveBack();
+    else this.#watch();
+    if (!goesOn) this.#listener = undefined;
     listener?.onAnswerEnd(trailers.fields, goesOn);
     listener?.onAnswerFlush();
   }
@@ -251,6 +268,7 @@ class Http2UpstreamStream implements UpstreamStream, StreamListener {
 
   onClose(stream: Http2Stream): void {
     this.#giveBack();
+    if (this.#stall !== undefined) this.#connection.options.deadlines.delete(this);
     const listener = this.#listener;
     this.#listener = undefined;
     if (listener !== undefined) {
@@ -260,7 +278,27 @@ class Http2UpstreamStream implements UpstreamStream, StreamListener {
     this.#connection.onStreamClosed();
   }
 
+  /** Whether the destination takes the rest of the request that it has answered. */
+  onDeadline(): void {
+    const stall = this.#stall;
+    if (stall === undefined) return;
+    const now = this.#connection.options.clock();
+    this.deadlineAt = now + stall.lookMs;
+    const { waitingBytes, ends } = this.#stream;
+    if (stall.lasts(now, waitingBytes > 0 || ends, this.#saidBytes - waitingBytes))
+      this.#stream.reset(errorCode.cancel);
+  }
+
   // ---- inside
+
+  /** The place stays taken until the request was sent, or given up. */
+  #watch(): void {
+    const { deadlines, stallMs } = this.#connection.options;
+    if (this.#stream.isClosed) return;
+    this.#stall = new Stall(stallMs);
+    this.onDeadline();
+    deadlines.add(this);
+  }
 
   #lose(listener: UpstreamListener, { closedBy, resetCode }: Http2Stream): void {
     // Without a code the connection broke; an answer that was cut off by "no error" is one all the same.

@@ -72,6 +72,7 @@ export class Services {
       maxAuthoritiesPerSandbox: parts.options.limits.maxAuthorities,
       maxPerSandbox: parts.options.limits.maxSandboxConnections,
       idleMs: parts.options.limits.upstreamIdleMs,
+      stallMs: parts.options.limits.stallTimeoutMs,
       clock: parts.clock,
       deadlines: this.deadlines,
     });

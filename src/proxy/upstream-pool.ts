@@ -7,19 +7,16 @@
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { KeyswapError } from "../core/errors.ts";
-import type { Clock } from "../core/ports.ts";
-import type { MessageLimits } from "../core/wire/message-reader.ts";
-import type { Deadlines, Timed } from "./deadlines.ts";
+import type { Timed } from "./deadlines.ts";
 import type { Dialler } from "./dial.ts";
 import { DialQueue } from "./dial-queue.ts";
 import { Http1Upstream, type Http1UpstreamOwner } from "./http1-upstream.ts";
-import { Http2Upstream, type Http2UpstreamOwner } from "./http2-upstream.ts";
+import { Http2Upstream, type Http2UpstreamOptions, type Http2UpstreamOwner } from "./http2-upstream.ts";
 import type { Route } from "./route.ts";
 import type { UpstreamStream } from "./upstream.ts";
 
-export interface UpstreamPoolOptions {
+export interface UpstreamPoolOptions extends Http2UpstreamOptions {
   readonly dialler: Pick<Dialler, "connectTls" | "connectTcp">;
-  readonly message: MessageLimits;
   /** How many are kept for longer than `spareMs`. */
   readonly maxIdlePerAuthority: number;
   /** Authorities that a sandbox may be connected to before an unused connection goes for each new one. */
@@ -27,8 +24,6 @@ export interface UpstreamPoolOptions {
   /** Connections of one sandbox, in use or kept. */
   readonly maxPerSandbox: number;
   readonly idleMs: number;
-  readonly clock: Clock;
-  readonly deadlines: Deadlines;
 }
 
 type Protocol = "http/1.1" | "h2";
@@ -379,15 +374,14 @@ export class UpstreamPool implements Timed {
   }
 
   async #dialShared(origin: Origin, route: Route, signal: AbortSignal): Promise<UpstreamStream | undefined> {
-    const { message, clock } = this.#options;
     const { authority } = route;
     const offered = origin.only === "h2" ? ["h2"] : ["h2", "http/1.1"];
     const socket = await this.#dialTls(origin, route, offered, signal);
     if (socket.alpnProtocol !== "h2") {
       origin.only = "http/1.1";
-      return add(origin, new Http1Upstream(socket, origin, message));
+      return add(origin, new Http1Upstream(socket, origin, this.#options.message));
     }
-    const connection = add(origin, new Http2Upstream(socket, authority, origin, message, clock));
+    const connection = add(origin, new Http2Upstream(socket, authority, origin, this.#options));
     origin.shared.push(connection);
     return connection.lend();
   }

@@ -267,6 +267,43 @@ describe("what is not offered", () => {
   });
 });
 
+describe("a request that is answered before it was taken", () => {
+  const upload = { method: "POST", body: "x".repeat(30_000), fields: [["content-type", "image/png"]] } as const;
+  const [maxConcurrentStreams, initialWindowSize] = [3, 4];
+
+  it("keeps its place until it is", async () => {
+    settings = [
+      [maxConcurrentStreams, 1],
+      [initialWindowSize, 0],
+    ];
+    serve = (wire, stream, at) => wire.headers(stream, [[":status", `20${at}`]], flag.endStream);
+    // The first one goes out ahead of the SETTINGS.
+    expect((await ask(session, get)).status).toBe(200);
+    expect((await ask(session, upload)).status).toBe(200);
+    expect((await ask(session, get)).status).toBe(201);
+    ends[0]?.windowUpdate(3, 100_000);
+    await waitUntil(() => {
+      if (!ends[0]?.frames.some(({ type, flags }) => type === frameType.data && flags & flag.endStream))
+        throw new Error("the rest is not here");
+    });
+    expect((await ask(session, get)).status).toBe(200);
+  });
+
+  it("is given up where nothing of it is taken", async () => {
+    const short = await startKeyswap({ pki: keyswap.pki, limits: { stallTimeoutMs: 400 } });
+    const itsSandbox = await short.sandbox([await short.secret("the real value", [host])]);
+    settings = [[initialWindowSize, 0]];
+    serve = (wire, stream) => wire.headers(stream, [[":status", "200"]], flag.endStream);
+    const own = await connectHttp2(short, itsSandbox, host, origin.port);
+    expect((await ask(own, get)).status).toBe(200);
+    expect((await ask(own, upload)).status).toBe(200);
+    const reset = await ends[0]?.frame(frameType.rstStream, 3);
+    expect(reset?.payload.readUInt32BE()).toBe(errorCode.cancel);
+    own.destroy();
+    await short.close();
+  });
+});
+
 it("tells clients to go when the proxy drains, and lets them finish", async () => {
   const draining = await startKeyswap({ pki: keyswap.pki });
   const itsSecret = await draining.secret("the real value", [host]);
