@@ -187,7 +187,7 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
     this.#awaitsBody = false;
     this.#isPaused = false;
     if (this.#socket.destroyed) return;
-    if (!requestComplete || this.#close || this.#inputEnded) {
+    if (!requestComplete || this.#close || (this.#inputEnded && !this.#reader.keepsBytes)) {
       this.#linger();
       return;
     }
@@ -285,6 +285,7 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
       this.#reading = true;
       this.#reader.next();
       this.#reading = false;
+      if (this.#inputEnded && !this.#nextWanted && !this.#takenOver) this.#onInputEnd();
     }
     if (this.#takenOver) this.#handOver();
   }

@@ -298,6 +298,37 @@ describe("pipelined requests", () => {
     }
   });
 
+  it("are all answered, though the client ends its direction behind them", async () => {
+    client.send(get("/1") + get("/2") + get("/3"));
+    client.socket.end();
+    for (let at = 0; at < 3; at++) expect((await client.read()).body.toString()).toBe("fine");
+    expect(await client.closed()).toBe("");
+  });
+
+  it("of which the last one is not whole are answered but for that one, though the client ends its direction", async () => {
+    client.send(`${get("/1")}GET /2 HTTP/1.1\r\n`);
+    client.socket.end();
+    expect((await client.read()).body.toString()).toBe("fine");
+    expect(await client.closed()).toBe("");
+  });
+
+  it("of which the last one's body is not whole: the origin does not take it for whole", async () => {
+    serve = async (connection) => {
+      for (let i = 0; i < 2; i++) {
+        const { fields, line } = await connection.readRequest();
+        if (line.startsWith("POST")) await readBody(connection, fields);
+        connection.wire.send(ok(line));
+      }
+    };
+    client.send(
+      `${get("/1")}POST / HTTP/1.1\r\nHost: ${host}\r\nContent-Type: image/png\r\nContent-Length: 9\r\n\r\nhalf`,
+    );
+    client.socket.end();
+    expect((await client.read()).body.toString()).toBe("GET /1 HTTP/1.1");
+    expect(await client.closed()).toBe("");
+    expect(await keyswap.exchanges(sandbox, 2)).toMatchObject([{ status: 200 }, { error: "client-closed" }]);
+  });
+
   it("behind one that asks to close are not answered", async () => {
     client.send(get("/", "Connection: close\r\n") + get("/second"));
     const answer = await client.read();
