@@ -15,6 +15,7 @@ import type { Downstream, Switched } from "./downstream.ts";
 import { Exchange } from "./exchange.ts";
 import type { Route } from "./route.ts";
 import type { Services } from "./services.ts";
+import { Stall } from "./stall.ts";
 
 /** What is to be done with a request. */
 export type Routing =
@@ -57,8 +58,10 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
   /** More of the request's body has to come before there is an answer. */
   #awaitsBody = false;
   #isPaused = false;
-  /** The client takes nothing of the answer. */
-  #isStalled = false;
+  /** Some of the answer waits for the client: it is looked at now and then whether it takes any. */
+  #isWatched = false;
+  /** From the first time on that something had to wait. */
+  #stall: Stall | undefined;
   readonly #onData = (bytes: Buffer): void => this.#onBytes(bytes);
   readonly #onDrain = (): void => this.#onDrained();
   readonly #onEnd = (): void => this.#onInputEnd();
@@ -103,14 +106,18 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
 
   onDeadline(): void {
     const exchange = this.#exchange;
-    if (this.#isStalled && exchange !== undefined) exchange.onClientStalled();
-    else if (this.#isStalled) this.#socket.destroy();
-    else if (this.#awaitsBody && !this.#isPaused) exchange?.onRequestStalled();
+    if (this.#isWatched && exchange !== undefined) {
+      if (!this.#takes()) exchange.onClientStalled();
+    } else if (this.#awaitsBody && !this.#isPaused) exchange?.onRequestStalled();
     else if (exchange !== undefined) exchange.onTimeout();
-    else if (this.#lingering) this.#socket.destroy();
-    else if (this.#reader.idle && this.#services.draining) this.#linger();
-    else if (this.#reader.idle) this.#socket.destroy();
-    else this.#answerError("request-timeout", undefined);
+    else if (this.#lingering) {
+      if (this.#socket.writableFinished || !this.#takes()) this.#socket.destroy();
+    } else if (this.#reader.idle && this.#services.draining) this.#linger();
+    else if (this.#reader.idle) {
+      // Its last answer may still be on its way.
+      if (this.#socket.writableLength > 0 && this.#takes()) this.#boundIdle();
+      else this.#socket.destroy();
+    } else this.#answerError("request-timeout", undefined);
   }
 
   // ---- Downstream
@@ -145,9 +152,9 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
 
   flush(isAll?: boolean): boolean {
     const isTaken = this.#writer.flush(isAll);
-    if (!isTaken && this.#answerBegun && !this.#isStalled) {
-      this.#isStalled = true;
-      this.deadlineAt = this.#services.clock() + this.#services.options.limits.stallTimeoutMs;
+    if (!isTaken && this.#answerBegun && !this.#isWatched) {
+      this.#isWatched = true;
+      this.#takes();
     }
     return isTaken;
   }
@@ -186,12 +193,13 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
     this.#exchange = undefined;
     this.#awaitsBody = false;
     this.#isPaused = false;
+    this.#isWatched = false;
     if (this.#socket.destroyed) return;
     if (!requestComplete || this.#close || (this.#inputEnded && !this.#reader.keepsBytes)) {
       this.#linger();
       return;
     }
-    this.deadlineAt = this.#services.clock() + this.#services.options.limits.idleTimeoutMs;
+    this.#boundIdle();
     this.#nextWanted = true;
     this.#socket.resume();
     this.#readOn();
@@ -237,8 +245,8 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
     const exchange = this.#exchange;
     this.#awaitsBody = false;
     if (exchange === undefined) return;
-    this.deadlineAt = this.#services.clock() + this.#services.options.limits.answerTimeoutMs;
-    if (this.#answerBegun) this.deadlineAt = Number.POSITIVE_INFINITY;
+    if (!this.#answerBegun) this.deadlineAt = this.#services.clock() + this.#services.options.limits.answerTimeoutMs;
+    else if (!this.#isWatched) this.deadlineAt = Number.POSITIVE_INFINITY;
     exchange.onRequestEnd(trailers);
   }
 
@@ -323,14 +331,13 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
   /** Ends the connection gracefully: the answer first, then a while of reading past what still arrives. */
   #linger(): void {
     this.#lingering = true;
-    this.#isStalled = false;
-    const { clock, options } = this.#services;
+    this.#isWatched = false;
     // What the client has not taken yet is not cut off; only then does the clock of the lingering run.
-    this.deadlineAt = clock() + options.limits.stallTimeoutMs;
     this.#socket.once("finish", () => {
-      this.deadlineAt = clock() + lingerMs;
+      this.deadlineAt = this.#services.clock() + lingerMs;
     });
     this.#writer.end();
+    this.#takes();
     this.#socket.resume();
   }
 
@@ -346,6 +353,21 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
     else this.#boundHalfClosed();
   }
 
+  /** Whether the client took any of what waits for it, the end too, within the bound: then it is looked at again. */
+  #takes(): boolean {
+    const { clock, options } = this.#services;
+    this.#stall ??= new Stall(options.limits.stallTimeoutMs);
+    const { bytesWritten, writableLength } = this.#socket;
+    const now = clock();
+    this.deadlineAt = now + this.#stall.lookMs;
+    // Node counts what waits as written.
+    return !this.#stall.lasts(now, true, bytesWritten - writableLength);
+  }
+
+  #boundIdle(): void {
+    this.deadlineAt = this.#services.clock() + this.#services.options.limits.idleTimeoutMs;
+  }
+
   /** The next bytes of the body have so much time. */
   #boundBody(): void {
     if (!this.#awaitsBody || this.#isPaused) return;
@@ -353,9 +375,9 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
   }
 
   #onDrained(): void {
-    if (this.#isStalled) {
-      this.#isStalled = false;
-      if (this.#exchange !== undefined) this.deadlineAt = Number.POSITIVE_INFINITY;
+    if (this.#isWatched) {
+      this.#isWatched = false;
+      this.deadlineAt = Number.POSITIVE_INFINITY;
       if (this.#inputEnded) this.#boundHalfClosed();
     }
     this.#exchange?.onClientDrain();

@@ -341,6 +341,36 @@ it("an upload that goes on slowly is not cut off", async () => {
   expect((await client.read()).body.toString()).toBe("slowpoke");
 });
 
+it("a client that is still taking its answer is not idle", async () => {
+  await start({ idleTimeoutMs: 400 });
+  const size = 12 * 1024 * 1024;
+  serve = async ({ wire, readRequest }) => {
+    await readRequest();
+    await wire.sendAll(`HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: ${size}\r\n\r\n`);
+    await wire.sendAll(Buffer.alloc(size));
+  };
+  const client = kept(await connectThrough(keyswap, sandbox, host, origin.port));
+  const { socket } = client;
+  socket.removeAllListeners("data");
+  socket.pause();
+  client.send(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+  let taken = 0;
+  /** Takes a little: what is between the two is full all the time. */
+  const take = async (bytes: number): Promise<void> => {
+    for (const goal = taken + bytes; taken < goal; ) {
+      const part = socket.read(Math.min(socket.readableLength, goal - taken)) as Buffer | null;
+      if (part !== null) taken += part.length;
+      else if (socket.readableEnded || socket.destroyed) throw new Error(`cut off at ${taken}`);
+      else await new Promise((resolve) => setImmediate(resolve));
+    }
+  };
+  // All of it is with the proxy, and not yet with the client.
+  while (keyswap.audit.every(({ type }) => type !== "exchange")) await take(64 * 1024);
+  expect(taken).toBeLessThan(size);
+  await new Promise((resolve) => setTimeout(resolve, 1_200));
+  await take(size - 2 * 1024 - taken);
+});
+
 it("a client that takes nothing of its answer is dropped, with its upstream connection", async () => {
   await start({ stallTimeoutMs: 300 });
   const upstreamGone = Promise.withResolvers<void>();
