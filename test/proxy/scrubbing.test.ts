@@ -401,6 +401,16 @@ describe("ranges", () => {
     expect(shown.endsWith("\r\n--x--\r\n")).toBe(true);
   });
 
+  it("a part whose type says that it is many is one part", async () => {
+    const body = `\r\n--x\r\nContent-Range: bytes 0-19/20\r\n\r\n${value}${"-".repeat(200)}`;
+    const answer = await askRaw(
+      `HTTP/1.1 206 Partial Content\r\nContent-Type: multipart/byteranges; boundary=x\r\nContent-Range: bytes 0-${body.length - 1}/99999\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    );
+    expect(answer.status).toBe(206);
+    expect(answer.body).toHaveLength(body.length);
+    expect(answer.body.toString().includes(value.slice(0, 20))).toBe(false);
+  });
+
   it("a part without a value is byte for byte what it was", async () => {
     const body = "0123456789abcdef".repeat(100);
     const answer = await askRaw(

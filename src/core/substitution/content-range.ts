@@ -22,7 +22,12 @@ export function edgesOf(fields: readonly Field[]): CutEdges {
   return { kind: "part", start: range?.cutsStart ?? true, end: range?.cutsEnd ?? true };
 }
 
+/**
+ * Only without a Content-Range of its own (RFC 9110 section 14.6): a part of a file whose type was chosen to look like
+ * many parts would else be taken apart where its author likes.
+ */
 function isByteRanges(fields: readonly Field[]): boolean {
+  if (findField(fields, "content-range") !== undefined) return false;
   return /^\s*multipart\/byteranges\b/i.test(findField(fields, "content-type")?.value ?? "");
 }
 

@@ -66,8 +66,11 @@ const maxPartHeadBytes = 16 * 1024;
 /**
  * multipart/byteranges (RFC 9110 section 14.6). Parts are found by the lengths that their Content-Range tells, so their
  * bytes are never searched for a boundary. From what cannot be read on, the body is scrubbed without knowing edges.
+ *
+ * Whole values are looked for first, across all of the body: part heads may be made up.
  */
 export class ScrubByteRanges<T> implements BodyTransform {
+  readonly #whole: ScrubBody<T>;
   readonly #set: PatternSet<T>;
   readonly #standInFor: StandInFor<T>;
   /** Latin-1 of the delimiter and part head that is not complete yet. */
@@ -76,11 +79,22 @@ export class ScrubByteRanges<T> implements BodyTransform {
   #partBytesLeft = 0;
 
   constructor(set: PatternSet<T>, standInFor: StandInFor<T>) {
+    this.#whole = new ScrubBody(set, standInFor);
     this.#set = set;
     this.#standInFor = standInFor;
   }
 
   push(chunk: Buffer, emit: Emit): undefined {
+    return this.#whole.push(chunk, (bytes) => this.#pushParts(bytes, emit));
+  }
+
+  end(emit: Emit): undefined {
+    this.#whole.end((bytes) => this.#pushParts(bytes, emit));
+    this.#emitHead(emit);
+    this.#endPart(emit);
+  }
+
+  #pushParts(chunk: Buffer, emit: Emit): void {
     let from = 0;
     while (from < chunk.length) {
       if (this.#part === undefined) {
@@ -93,11 +107,6 @@ export class ScrubByteRanges<T> implements BodyTransform {
       from = end;
       if (this.#partBytesLeft === 0) this.#endPart(emit);
     }
-  }
-
-  end(emit: Emit): undefined {
-    this.#emitHead(emit);
-    this.#endPart(emit);
   }
 
   /** Returns the offset behind what was consumed. */

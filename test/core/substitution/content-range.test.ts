@@ -26,6 +26,14 @@ describe("edgesOf", () => {
   });
 });
 
+describe("a type of many parts", () => {
+  it("is no matter where the head has a Content-Range", () => {
+    const fields = { "Content-Type": "multipart/byteranges; boundary=x", "Content-Range": "bytes 0-4/9" };
+    expect(edgesOf(fieldsOf(fields))).toEqual({ kind: "part", start: false, end: true });
+    expect(isBytePart(fieldsOf({ ...fields, "Content-Range": "items 0-4/9" }))).toBe(false);
+  });
+});
+
 describe("isBytePart", () => {
   it("is true of bytes only", () => {
     expect(isBytePart(fieldsOf({ "Content-Range": "bytes 0-4/9" }))).toBe(true);

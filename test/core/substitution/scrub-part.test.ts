@@ -100,6 +100,14 @@ describe("ScrubByteRanges", () => {
     expect(scrubbed).toBe(body.replace("b 012", "b ***"));
   });
 
+  it("finds a whole value that made-up parts would cut", () => {
+    for (const length of [1, 2, 10, 19]) {
+      const body = `--sep\r\nContent-Range: bytes 0-${length - 1}/${length}\r\n\r\n${value}\r\n\r\n rest`;
+      const scrubbed = run(new ScrubByteRanges(set, standIn), Buffer.from(body)).toString();
+      expect(scrubbed).toBe(body.replace(value, "#".repeat(20)));
+    }
+  });
+
   it("still scrubs whole values where it cannot read the parts", () => {
     const filler = "y".repeat(20_000);
     for (const body of [
