@@ -2,7 +2,7 @@
 
 import type { Substitution } from "../core/audit.ts";
 import type { ErrorCode } from "../core/errors.ts";
-import { type Field, findField, type ResponseHead } from "../core/message.ts";
+import { type Field, findField, type RequestHead, type ResponseHead } from "../core/message.ts";
 import {
   planResponseBody,
   type ScrubPlan,
@@ -79,7 +79,7 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
     return this.#found.size === 0 ? NONE : [...this.#found];
   }
 
-  head(received: ResponseHead, length: BodyLength, method: string): void {
+  head(received: ResponseHead, length: BodyLength, request: RequestHead): void {
     const head = withoutDetours(received);
     const scrubber = this.#currentScrubber();
     if (scrubber.empty) {
@@ -91,7 +91,7 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
       this.#begin(scrubbed, undefined);
       return;
     }
-    const plan = this.#plan(head, length, method);
+    const plan = this.#plan(head, length, request);
     if (plan.kind === "none") {
       this.#begin(scrubbed, length);
       return;
@@ -112,13 +112,13 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
   }
 
   /** Holds nothing where too much is held already. */
-  #plan(head: ResponseHead, length: Exclude<BodyLength, 0>, method: string): ScrubPlan {
-    const plan = planResponseBody({ method }, head, length, { bufferBytes: this.#bufferBytes });
+  #plan(head: ResponseHead, length: Exclude<BodyLength, 0>, request: RequestHead): ScrubPlan {
+    const plan = planResponseBody(request, head, length, { bufferBytes: this.#bufferBytes });
     const isPlain = plan.kind === "buffered" && plan.codings.length === 0;
     const held = isPlain ? Number(length) : this.#bufferBytes;
     const holds = plan.kind === "buffered" || (plan.kind === "streamed" && plan.holdBytes > 0);
     if (!holds) return plan;
-    if (!this.#owner.reserve(held)) return planResponseBody({ method }, head, length, { bufferBytes: 0 });
+    if (!this.#owner.reserve(held)) return planResponseBody(request, head, length, { bufferBytes: 0 });
     this.#heldBody = new HeldBody(this.#owner, held, this.#bufferBytes);
     return plan;
   }

@@ -198,7 +198,7 @@ export class Exchange
     const { bufferBytes } = this.#services.options;
     const scrubber = (): Scrubber => this.#services.scrubbers.forView(scope.view);
     this.#answer = new AnswerRelay(this, this.#client, scrubber, scope.substituted, bufferBytes);
-    this.#answer.head(head, length, this.#head.method);
+    this.#answer.head(head, length, this.#head);
   }
 
   onAnswerData(content: Buffer): void {

@@ -32,6 +32,7 @@ export function makeScrub(
       coding,
       codec: messageCodec,
       makeRewrite: () => new FollowingScrub(scrubber, "in-place", listener),
+      holdsCuts: true,
       onUnreadable: () => {
         listener.onRewriteFault("malformed-messages");
         return false;

@@ -186,7 +186,7 @@ describe("both ways at once", () => {
   it("what may be the start of a placeholder does not hold a message back", async () => {
     const call = client.chat();
     const answers = call[Symbol.asyncIterator]();
-    for (const end of ["", "dtn_", "dtn_secret_abc", equal.value.slice(0, 20)]) {
+    for (const end of ["", "dtn_", "dtn_secret_abc", equal.value.slice(0, 3)]) {
       call.write(Buffer.from(equal.placeholder + end));
       expect(String((await answers.next()).value)).toBe(equal.placeholder + end);
       expect(server.messages.at(-1)?.toString()).toBe(equal.value + end);

@@ -352,6 +352,37 @@ describe("what holds nothing stays what it was", () => {
   });
 });
 
+describe("a type of messages", () => {
+  /** A value whose last byte made-up lengths cut off. */
+  const body = Buffer.concat([Buffer.from([0, 0, 0, 0, value.length + 1]), Buffer.from(`ab${value} and the rest`)]);
+
+  it.each([
+    ["GET", ""],
+    ["POST", "\0\0\0\0\0"],
+  ])("does not cut a value in two, in an answer to %s", async (method, sent) => {
+    const cut = 5 + 2 + value.length - 1;
+    const firstSeen = Promise.withResolvers<void>();
+    serve = async ({ wire, readRequest, socket }) => {
+      await readRequest();
+      await wire.sendAll(`HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nContent-Length: ${body.length}\r\n\r\n`);
+      await wire.sendAll(body.subarray(0, cut));
+      await firstSeen.promise;
+      await wire.sendAll(body.subarray(cut));
+      socket.end();
+    };
+    const client = await connectThrough(keyswap, sandbox, host, raw.port);
+    client.send(
+      `${method} / HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\nContent-Type: application/grpc\r\nContent-Length: ${sent.length}\r\n\r\n${sent}`,
+    );
+    expect((await client.readHead()).status).toBe(200);
+    expect((await client.readExactly(7)).subarray(5).toString()).toBe("ab");
+    firstSeen.resolve();
+    const seen = await client.closed();
+    expect(seen.includes(value.slice(0, 4))).toBe(false);
+    client.close();
+  });
+});
+
 describe("ranges", () => {
   it("a short part is not asked for, a long one without a coding", async () => {
     const asked: unknown[] = [];

@@ -167,6 +167,7 @@ function makeTransform(syntax: BodySyntax, scope: SubstitutionScope, options: Tr
     return new MessageTransform({
       ...messages,
       makeRewrite: () => makeTransform(syntax, scope, { ...options, messages: undefined }),
+      holdsCuts: false,
       onUnreadable: (what) => {
         if (what === "message" && mayWrite(scope)) scope.recordUnread("body", "coding-unreadable");
         return true;

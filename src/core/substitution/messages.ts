@@ -1,10 +1,11 @@
 // A stream of messages, each rewritten for itself: gRPC ("Length-Prefixed-Message" of gRPC over HTTP/2), gRPC-Web and
-// Connect put five bytes before each, flags and a length. Nothing is held back across a message's end, so that two sides
-// that take turns never wait for each other because of us; and messages may be compressed one by one. A sender may
+// Connect put five bytes before each, flags and a length. A message goes out with its last byte, so that two sides that
+// take turns never wait for each other because of us; and messages may be compressed one by one. A sender may
 // compress in the coding of what it got, whatever it was told to accept, so asking for none is not enough.
 //
 // Whoever scrubs must not be led to cut a value in two by lengths that are made up: a flags byte is none that stands in
-// a text, else the body is not what its type says.
+// a text, else the body is not what its type says. So the end of a message that may be the beginning of a value, of four
+// bytes or more, waits for the next flags byte: no message ends so but by chance.
 
 import type { BodyTransform, Emit } from "../message.ts";
 import type { ContentCoding } from "./codings.ts";
@@ -27,6 +28,8 @@ export interface MessageOptions {
   readonly coding: ContentCoding | undefined;
   readonly codec: MessageCodec;
   makeRewrite(): MessageRewrite;
+  /** What the rewrite holds at a message's end waits until the next message has begun: lengths may be made up. */
+  readonly holdsCuts: boolean;
   /**
    * A compressed message cannot be read, or the body is no messages (then it goes on as one stream of bytes). True: it may
    * pass. False: the exchange has to be broken off, nothing more is emitted.
@@ -49,6 +52,9 @@ const endFlag = 0x02;
 /** gRPC-Web's trailers. */
 const trailersFlag = 0x80;
 const knownFlags = compressedFlag | endFlag | trailersFlag;
+
+/** Shorter ends of a message, which could be the beginning of a value by chance, do not wait. */
+const minHeldBytes = 4;
 
 const nothing = Buffer.alloc(0);
 
@@ -74,6 +80,8 @@ export class MessageTransform implements BodyTransform {
   #decoded: Buffer = nothing;
   #rewritten: Buffer[] = [];
   readonly #collect: Emit = (bytes) => this.#rewritten.push(bytes);
+  /** What a message ended with that may be cut out of a value. */
+  #cut: Buffer = nothing;
   /** A step of the rewrite that waits for a key; what came behind it. */
   #waitsFor: "push" | "end" | undefined;
   #rest: Buffer = nothing;
@@ -125,22 +133,24 @@ export class MessageTransform implements BodyTransform {
       this.#waitsFor = key === undefined ? undefined : "end";
       return key;
     }
+    this.#emitCut(emit);
     if (this.#mode !== "unread") emit(this.#prefix.subarray(0, this.#prefixLength));
     return undefined;
   }
 
   #readPrefix(bytes: Buffer, emit: Emit): string | undefined {
     this.#prefixLength += bytes.copy(this.#prefix, this.#prefixLength);
-    if (this.#prefixLength < prefixBytes) return undefined;
     const flags = this.#prefix.readUInt8(0);
-    this.#bytesLeft = this.#prefix.readUInt32BE(1);
     if ((flags & ~knownFlags) !== 0) {
       // Not messages at all: one stream of bytes.
       if (!this.#mayPass("framing")) return undefined;
       this.#bytesLeft = Number.POSITIVE_INFINITY;
       this.#begin("flowing");
-      return this.#rewriteOn(Buffer.from(this.#prefix), emit);
+      return this.#rewriteOn(Buffer.from(this.#prefix.subarray(0, this.#prefixLength)), emit);
     }
+    this.#emitCut(emit);
+    if (this.#prefixLength < prefixBytes) return undefined;
+    this.#bytesLeft = this.#prefix.readUInt32BE(1);
     if ((flags & compressedFlag) !== 0 && this.#bytesLeft > 0) {
       const { coding } = this.#options;
       if (coding !== undefined && this.#bytesLeft <= maxMessageBytes) {
@@ -196,13 +206,27 @@ export class MessageTransform implements BodyTransform {
       this.#waitsFor = key === undefined ? undefined : "push";
       if (key !== undefined || this.#bytesLeft > 0) return key;
     }
-    const key = rewrite.end(sink);
+    const key = this.#endRewrite(rewrite, isCoded, sink);
     this.#waitsFor = key === undefined ? undefined : "end";
     if (key !== undefined) return key;
     if (isCoded) this.#encode(emit);
     else if (rewrite.changed === true) this.#changed = true;
     this.#next();
     return undefined;
+  }
+
+  #endRewrite(rewrite: MessageRewrite, isCoded: boolean, sink: Emit): string | undefined {
+    if (isCoded || !this.#options.holdsCuts) return rewrite.end(sink);
+    const held: Buffer[] = [];
+    const key = rewrite.end((bytes) => held.push(Buffer.from(bytes)));
+    this.#cut = held.length === 0 ? nothing : Buffer.concat(held);
+    if (this.#cut.length < minHeldBytes) this.#emitCut(sink);
+    return key;
+  }
+
+  #emitCut(emit: Emit): void {
+    if (this.#cut.length > 0) emit(this.#cut);
+    this.#cut = nothing;
   }
 
   /** What nothing was changed in goes out as it came. */

@@ -6,12 +6,13 @@
 //   length up to the bound             buffered: what holds nothing goes out byte for byte, coded or not
 //   longer, without a coding           in-place: the length stays
 //   coded, or without a length         streamed
-//   gRPC and Connect messages          in-place, message by message; streamed where they are compressed
+//   gRPC and Connect messages          in-place, message by message; streamed where they are compressed; only where
+//                                      messages were sent, for what is stored may have any type
 //   events and lines                   never buffered: each goes on as it comes
 //
 // Where lengths inside the body count (binary types, gRPC), a form is always overwritten by as many bytes.
 
-import { type Field, findField, type ResponseHead } from "../message.ts";
+import { type Field, findField, type RequestHead, type ResponseHead } from "../message.ts";
 import { type ContentCoding, parseCodings, parseMessageCoding } from "./codings.ts";
 import { type CutEdges, edgesOf, isBytePart } from "./content-range.ts";
 import { isMessageType } from "./messages.ts";
@@ -55,9 +56,9 @@ export interface ScrubLimits {
 const none: ScrubPlan = { kind: "none" };
 const refuse: ScrubPlan = { kind: "refuse", code: "coding-unreadable" };
 
-/** `head`: as upstream sent it. `length`: of the content as it is sent. */
+/** `request`: as the client sent it. `head`: as upstream sent it. `length`: of the content as it is sent. */
 export function planResponseBody(
-  request: { readonly method: string },
+  request: Pick<RequestHead, "method" | "fields">,
   head: ResponseHead,
   length: number | "chunked" | "close",
   limits: ScrubLimits,
@@ -68,7 +69,7 @@ export function planResponseBody(
   if (coding.kind === "unreadable" || messageCoding.kind === "unreadable") return refuse;
   const { codings } = coding;
   const type = findField(head.fields, "content-type")?.value;
-  if (isMessageType(type)) {
+  if (isMessageType(type) && sendsMessages(request)) {
     if (messageCoding.coding !== undefined && codings.length > 0) return refuse;
     const messages = { coding: messageCoding.coding };
     // What is compressed anew changes its length.
@@ -88,6 +89,11 @@ export function planResponseBody(
   // What is known to be longer than the bound would not fit, however long it is held.
   const mayFit = codings.length > 0 && typeof length !== "number" && !nature.isEvents;
   return { ...streamed, mode, codings, holdBytes: mayFit ? limits.bufferBytes : 0 };
+}
+
+/** gRPC, gRPC-Web and Connect's streams are POSTs of messages, answered by messages. */
+function sendsMessages({ method, fields }: Pick<RequestHead, "method" | "fields">): boolean {
+  return method === "POST" && isMessageType(findField(fields, "content-type")?.value);
 }
 
 const ordinary = { edges: undefined, holdBytes: 0, messages: undefined };

@@ -54,6 +54,7 @@ function scrubbing(faults: string[] = []): BodyTransform {
     coding: "gzip",
     codec,
     makeRewrite: () => scrubber.body("in-place", sessionOf()),
+    holdsCuts: true,
     onUnreadable() {
       faults.push("fault");
       return false;
@@ -140,19 +141,31 @@ describe("scrubbing messages", () => {
     expect(scrub(body).includes(value)).toBe(false);
   });
 
-  it("holds nothing back at a message's end", () => {
+  it("holds nothing back at a message's end but what may be cut out of a value, until the next one has begun", () => {
     const emitted: Buffer[] = [];
-    const begun = frame(value.slice(0, 20), false);
-    scrubbing().push(begun, (bytes) => emitted.push(Buffer.from(bytes)));
-    expect(Buffer.concat(emitted)).toEqual(begun);
+    const emit = (bytes: Buffer) => emitted.push(Buffer.from(bytes));
+    const transform = scrubbing();
+    const short = frame(`text ${value.slice(0, 3)}`, false);
+    transform.push(short, emit);
+    expect(Buffer.concat(emitted)).toEqual(short);
+    const cut = frame(`text ${value.slice(0, 20)}`, false);
+    transform.push(cut, emit);
+    expect(Buffer.concat(emitted)).toEqual(Buffer.concat([short, cut.subarray(0, -20)]));
+    transform.push(Buffer.from([0]), emit);
+    expect(Buffer.concat(emitted)).toEqual(Buffer.concat([short, cut]));
+    expect(scrub(cut)).toEqual(cut);
   });
 
   it("cannot be led to cut a value by made-up lengths", () => {
     const body = Buffer.concat([frame("xx", false), Buffer.from(value)]);
     const cut = Buffer.concat([prefixed(Buffer.from(value.slice(0, 5)), 0), Buffer.from(value.slice(5))]);
-    for (const bytes of [body, cut]) {
+    const late = Buffer.concat([prefixed(Buffer.from(value.slice(0, -1)), 0), Buffer.from(`${value.slice(-1)} rest`)]);
+    const last = late.subarray(0, -5);
+    for (const bytes of [body, cut, late, last]) {
       const faults: string[] = [];
-      expect(scrub(bytes, [], faults).includes(value.slice(5))).toBe(false);
+      const scrubbed = scrub(bytes, [], faults);
+      expect(scrubbed.includes(value.slice(0, 4))).toBe(false);
+      expect(scrubbed.includes(value.slice(5))).toBe(false);
       expect(faults).toEqual(["fault"]);
     }
   });

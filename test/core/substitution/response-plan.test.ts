@@ -11,6 +11,8 @@ import { fieldsOf, headOf } from "./scrub-support.ts";
 interface Vector {
   readonly name: string;
   readonly method?: string;
+  /** Content-Type of the request. */
+  readonly sent?: string;
   readonly status?: number;
   readonly fields?: Record<string, string>;
   readonly length: number | "chunked" | "close";
@@ -23,16 +25,18 @@ const vectors = JSON.parse(
 ) as Vector[];
 
 describe("planResponseBody", () => {
-  it.each(vectors)("$name", ({ method = "GET", status = 200, fields = {}, length, plan }) => {
+  it.each(vectors)("$name", ({ method = "GET", sent, status = 200, fields = {}, length, plan }) => {
     const isBody = plan.kind !== "none" && plan.kind !== "refuse";
     const expected = isBody ? { codings: [], edges: undefined, holdBytes: 0, messages: undefined, ...plan } : plan;
-    expect(planResponseBody({ method }, headOf(fields, status), length, { bufferBytes: 1000 })).toEqual(expected);
+    const request = { method, fields: fieldsOf(sent === undefined ? {} : { "Content-Type": sent }) };
+    expect(planResponseBody(request, headOf(fields, status), length, { bufferBytes: 1000 })).toEqual(expected);
   });
 });
 
 describe("planResponseBody of compressed messages", () => {
+  const request = { method: "POST", fields: fieldsOf({ "Content-Type": "application/grpc" }) };
   const plan = (fields: Record<string, string>) =>
-    planResponseBody({ method: "POST" }, headOf(fields), "close", { bufferBytes: 1000 });
+    planResponseBody(request, headOf(fields), "close", { bufferBytes: 1000 });
 
   it("streams them, one by one", () => {
     for (const type of [
