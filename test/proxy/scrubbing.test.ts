@@ -402,6 +402,37 @@ describe("ranges", () => {
     ]);
   });
 
+  it.each([
+    ["x-ms-range", ["x-ms-range"]],
+    ["the last of two", ["Range", "Range"]],
+  ])("no short part comes by %s", async (_, names) => {
+    const file = Buffer.from(`${"-".repeat(400)}${value}${"-".repeat(400)}`);
+    serve = async ({ wire, readRequest, socket }) => {
+      const { fields } = await readRequest();
+      const asked = fields.findLast(([name]) => name === names.at(-1))?.[1];
+      const [, first, last] = /(\d+)-(\d+)/.exec(asked ?? "") ?? [0, 0, file.length - 1];
+      const part = file.subarray(Number(first), Number(last) + 1);
+      const range = `Content-Range: bytes ${first}-${last}/${file.length}\r\n`;
+      const head = asked === undefined ? "200 OK\r\n" : `206 Partial Content\r\n${range}`;
+      await wire.sendAll(
+        `HTTP/1.1 ${head}Connection: close\r\nContent-Length: ${part.length}\r\n\r\n${part.toString("latin1")}`,
+      );
+      socket.end();
+    };
+    const client = await connectThrough(keyswap, sandbox, host, raw.port);
+    for (const first of [400, 402]) {
+      const fields = names.map((name, at) => {
+        const last = at === names.length - 1 ? first + 1 : 9999;
+        return `${name}: bytes=${last === 9999 ? 0 : first}-${last}\r\n`;
+      });
+      client.send(`GET / HTTP/1.1\r\nHost: ${host}\r\n${fields.join("")}\r\n`);
+      const answer = await client.read();
+      expect(answer.status).toBe(200);
+      expect(answer.body.includes(value)).toBe(false);
+    }
+    client.close();
+  });
+
   it("a value that a part's edge cuts is masked", async () => {
     const body = `${value.slice(8)} ${"-".repeat(200)} ${value.slice(0, -4)}`;
     const answer = await askRaw(

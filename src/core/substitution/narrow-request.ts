@@ -8,19 +8,20 @@ import type { Scrubber } from "./scrubber.ts";
 export function narrowRequest(head: RequestHead, scrubber: Scrubber): RequestHead {
   if (scrubber.empty) return head;
   let needsChange = false;
-  let range: Field | undefined;
+  const ranges: Field[] = [];
   for (const field of head.fields) {
-    if (field.key === "range") range ??= field;
+    if (rangeKeys.has(field.key)) ranges.push(field);
     const narrow = narrowings.get(field.key);
     if (narrow !== undefined && narrow(field.value) !== field.value) needsChange = true;
   }
-  const isPart = range !== undefined && isByteRange(range.value);
+  const isPart = !writingMethods.has(head.method) && ranges.some(isByteRange);
   if (!needsChange && !isPart) return head;
 
-  const dropsRange = isPart && hasShortPart(range!.value, scrubber.longestForm);
+  // Which of several fields a server goes by cannot be told.
+  const dropsRange = isPart && (ranges.length > 1 || hasShortPart(ranges[0]!.value, scrubber.longestForm));
   const fields: Field[] = [];
   for (const field of head.fields) {
-    if (dropsRange && (field.key === "range" || field.key === "if-range")) continue;
+    if (dropsRange && (rangeKeys.has(field.key) || field.key === "if-range")) continue;
     // A part of a coded body could not be decoded.
     if (isPart && !dropsRange && field.key === "accept-encoding") continue;
     const value = narrowings.get(field.key)?.(field.value) ?? field.value;
@@ -30,6 +31,12 @@ export function narrowRequest(head: RequestHead, scrubber: Scrubber): RequestHea
   if (isPart && !dropsRange) fields.push(identityField(head));
   return { ...head, fields };
 }
+
+/** What asks for a part: Azure's Blob service has a field of its own, which wins over `Range`. */
+const rangeKeys: ReadonlySet<string> = new Set(["range", "x-ms-range"]);
+
+/** Here a range says what is to be written (Azure's Put Page). */
+const writingMethods: ReadonlySet<string> = new Set(["PUT", "PATCH"]);
 
 /** A field that is left out. No field value is empty and changed at once otherwise. */
 const gone = "";
@@ -83,8 +90,8 @@ function identityField(head: RequestHead): Field {
 }
 
 /** Other units (RFC 9110 section 14.1) are of the application: their parts are whole things. */
-function isByteRange(value: string): boolean {
-  return /^\s*bytes\s*=/i.test(value);
+function isByteRange({ key, value }: Field): boolean {
+  return key !== "range" || /^\s*bytes\s*=/i.test(value);
 }
 
 /** Whether some part may be shorter than `bytes`. What cannot be read counts as short. */

@@ -1,5 +1,6 @@
 // Scrubbing parts of a body (206). Lengths stay: Content-Range has told them. Where a part's edge may have cut a value,
-// the piece of it that is there is overwritten by `*`.
+// the piece of it that is there is overwritten by `*`; of a part in which a value would not fit, all of it: pieces of two
+// bytes would come to a value.
 
 import type { BodyTransform, Emit } from "../message.ts";
 import { parseContentRange } from "./content-range.ts";
@@ -18,7 +19,8 @@ function minPieceBytes(patterns: number): number {
 export class ScrubPart<T> implements BodyTransform {
   readonly #set: PatternSet<T>;
   readonly #body: ScrubBody<T>;
-  /** The part's first bytes, until it is known whether they are the end of a value; undefined once it is. */
+  readonly #cutsStart: boolean;
+  /** The part's first bytes, until it is known whether they are too few, or the end of a value; undefined once it is. */
   #beginning: Buffer[] | undefined;
   #beginningLength = 0;
 
@@ -29,7 +31,8 @@ export class ScrubPart<T> implements BodyTransform {
   ) {
     this.#set = set;
     this.#body = new ScrubBody(set, standInFor, edges.end ? minPieceBytes(set.size) : 0);
-    if (edges.start && set.size > 0) this.#beginning = [];
+    this.#cutsStart = edges.start;
+    if ((edges.start || edges.end) && set.size > 0) this.#beginning = [];
   }
 
   push(chunk: Buffer, emit: Emit): undefined {
@@ -37,18 +40,22 @@ export class ScrubPart<T> implements BodyTransform {
     this.#beginning.push(Buffer.from(chunk));
     this.#beginningLength += chunk.length;
     // The cut piece is shorter than the longest pattern, and what begins within it ends before twice that.
-    if (this.#beginningLength >= 2 * this.#set.maxLength) this.#begin(emit);
+    const needed = this.#cutsStart ? 2 * this.#set.maxLength : this.#set.maxLength;
+    if (this.#beginningLength >= needed) this.#begin(emit);
   }
 
   end(emit: Emit): undefined {
-    if (this.#beginning !== undefined) this.#begin(emit);
+    if (this.#beginning !== undefined) {
+      if (this.#beginningLength >= this.#set.maxLength) this.#begin(emit);
+      else if (this.#beginningLength > 0) emit(Buffer.alloc(this.#beginningLength, "*"));
+    }
     this.#body.end(emit);
   }
 
   #begin(emit: Emit): void {
     const beginning = Buffer.concat(this.#beginning ?? []);
     this.#beginning = undefined;
-    let masked = this.#set.suffixLength(beginning, minPieceBytes(this.#set.size));
+    let masked = this.#cutsStart ? this.#set.suffixLength(beginning, minPieceBytes(this.#set.size)) : 0;
     // A piece may be there by chance, and a whole value begin in it: that must not get lost.
     let match = masked > 0 ? this.#set.find(beginning, 0) : undefined;
     while (match !== undefined && match.start < masked) {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { RequestHead } from "../../../src/core/message.ts";
+import { makeField, type RequestHead } from "../../../src/core/message.ts";
 import { narrowRequest } from "../../../src/core/substitution/narrow-request.ts";
 import { Scrubber } from "../../../src/core/substitution/scrubber.ts";
 import { fieldsOf, grantOf } from "./scrub-support.ts";
@@ -96,6 +96,26 @@ describe("narrowRequest", () => {
         });
         expect(narrow({ range: range })).toEqual({ range: range, "Accept-Encoding": "identity" });
       }
+    });
+
+    it("may have Azure's name", () => {
+      expect(narrow({ "x-ms-range": "bytes=5-6", Accept: "*/*" })).toEqual({ Accept: "*/*" });
+      expect(narrow({ "X-Ms-Range": "bytes=0-999" })).toEqual({
+        "X-Ms-Range": "bytes=0-999",
+        "Accept-Encoding": "identity",
+      });
+      expect(narrow({ "x-ms-range": "nonsense", Accept: "*/*" })).toEqual({ Accept: "*/*" });
+    });
+
+    it("is removed where there are more of them, however they are named", () => {
+      expect(narrow({ Range: "bytes=0-999", "x-ms-range": "bytes=0-999", Accept: "*/*" })).toEqual({ Accept: "*/*" });
+      const twice = { ...requestOf({}), fields: [makeField("Range", "items=0-999"), makeField("range", "bytes=5-6")] };
+      expect(narrowRequest(twice, scrubber).fields).toEqual([]);
+    });
+
+    it("of what is written stays", () => {
+      const head = { ...requestOf({ "x-ms-range": "bytes=0-3", Range: "bytes=0-3" }), method: "PUT" };
+      expect(narrowRequest(head, scrubber)).toBe(head);
     });
 
     it("of another unit is the application's", () => {

@@ -16,21 +16,38 @@ function partOf(start: boolean, end: boolean): ScrubPart<string> {
 describe("ScrubPart", () => {
   it("masks the piece of a value at an edge that cuts, of three bytes or more", () => {
     const scrub = (text: string) => run(partOf(true, true), Buffer.from(text)).toString();
-    expect(scrub("56789abcdefghij rest")).toBe("*************** rest");
-    expect(scrub("hij rest")).toBe("*** rest");
-    expect(scrub("ij rest")).toBe("ij rest");
-    expect(scrub("rest 012")).toBe("rest ***");
-    expect(scrub("rest 01")).toBe("rest 01");
+    const rest = ` ${"-".repeat(20)}`;
+    expect(scrub(`56789abcdefghij${rest}`)).toBe(`***************${rest}`);
+    expect(scrub(`hij${rest}`)).toBe(`***${rest}`);
+    expect(scrub(`ij${rest}`)).toBe(`ij${rest}`);
+    expect(scrub(`${rest} 012`)).toBe(`${rest} ***`);
+    expect(scrub(`${rest} 01`)).toBe(`${rest} 01`);
     expect(scrub(`hij ${value} 0123`)).toBe(`*** ${"#".repeat(20)} ****`);
-    expect(scrub("56789abc")).toBe("********");
     expect(scrub(value)).toBe("#".repeat(20));
     expect(scrub("")).toBe("");
   });
 
   it("leaves an edge alone that is the whole's own", () => {
-    expect(run(partOf(false, true), Buffer.from("hij rest 012")).toString()).toBe("hij rest ***");
-    expect(run(partOf(true, false), Buffer.from("hij rest 012")).toString()).toBe("*** rest 012");
+    const rest = "-".repeat(20);
+    expect(run(partOf(false, true), Buffer.from(`hij${rest}012`)).toString()).toBe(`hij${rest}***`);
+    expect(run(partOf(true, false), Buffer.from(`hij${rest}012`)).toString()).toBe(`***${rest}012`);
     expect(run(partOf(false, false), Buffer.from("hij rest 012")).toString()).toBe("hij rest 012");
+  });
+
+  it("masks all of a cut part in which a value would not fit", () => {
+    const everywhere = [1, 2, 3, 4, 5];
+    for (const [start, end] of [
+      [true, true],
+      [true, false],
+      [false, true],
+    ] as const) {
+      for (const text of ["34", "rest", "x".repeat(19)]) {
+        expect(run(partOf(start, end), Buffer.from(text)).toString()).toBe("*".repeat(text.length));
+        expect(run(partOf(start, end), Buffer.from(text), everywhere).toString()).toBe("*".repeat(text.length));
+      }
+      expect(run(partOf(start, end), Buffer.from("x".repeat(20)), everywhere).toString()).toBe("x".repeat(20));
+    }
+    expect(run(partOf(true, true), Buffer.alloc(0)).length).toBe(0);
   });
 
   it("finds a whole value that begins within what looks like a piece", () => {
@@ -61,7 +78,8 @@ describe("ScrubPart", () => {
 });
 
 describe("ScrubByteRanges", () => {
-  const whole = `before ${value} between ${value} after`;
+  const filler = "-".repeat(20);
+  const whole = `${filler}before ${value} between ${value} after`;
 
   function multipart(...ranges: [number, number][]): string {
     const parts = ranges.map(([first, last]) => {
@@ -72,17 +90,17 @@ describe("ScrubByteRanges", () => {
   }
 
   it("masks the edges of every part and keeps all lengths", () => {
-    const body = multipart([0, 16], [17, 40], [41, whole.length - 1]);
+    const body = multipart([0, 36], [37, 60], [61, whole.length - 1]);
     const scrubbed = run(new ScrubByteRanges(set, standIn), Buffer.from(body)).toString();
     expect(scrubbed.length).toBe(body.length);
-    expect(scrubbed).toContain("\r\n\r\nbefore **********\r\n--sep");
+    expect(scrubbed).toContain(`\r\n\r\n${filler}before **********\r\n--sep`);
     expect(scrubbed).toContain("\r\n\r\n********** between *****\r\n--sep");
     expect(scrubbed).toContain("\r\n\r\n*************** after\r\n--sep--");
     expect(scrubbed.replace(/\r\n\r\n[^\r]*/g, "")).toBe(body.replace(/\r\n\r\n[^\r]*/g, ""));
   });
 
   it("comes out the same however it is cut", () => {
-    const body = Buffer.from(multipart([0, 16], [10, 30], [5, 40], [41, whole.length - 1]));
+    const body = Buffer.from(multipart([0, 36], [30, 50], [25, 60], [61, whole.length - 1]));
     const expected = run(new ScrubByteRanges(set, standIn), body);
     fc.assert(
       fc.property(fc.array(fc.nat(body.length), { maxLength: 30 }), (cuts) => {
@@ -122,9 +140,10 @@ describe("ScrubByteRanges", () => {
 
   it("is what a Scrubber uses for parts", () => {
     const scrubber = new Scrubber([grantOf("S", value)]);
+    const dots = ".".repeat(scrubber.longestForm);
     const part = scrubber.body("in-place", sessionOf(), { kind: "part", start: true, end: true });
-    expect(run(part, Buffer.from("abcdefghij...01234")).toString()).toBe("**********...*****");
+    expect(run(part, Buffer.from(`abcdefghij${dots}01234`)).toString()).toBe(`**********${dots}*****`);
     const ranges = scrubber.body("in-place", sessionOf(), { kind: "byteranges" });
-    expect(run(ranges, Buffer.from(multipart([0, 16]))).toString()).toContain("before **********\r\n");
+    expect(run(ranges, Buffer.from(multipart([0, 36]))).toString()).toContain("\r\n\r\n*****");
   });
 });
