@@ -3,7 +3,9 @@
 import type { Substitution } from "../core/audit.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import { type Field, findField, type RequestHead, type ResponseHead } from "../core/message.ts";
+import type { PartAnswer } from "../core/substitution/part-answer.ts";
 import {
+  narrowPartHead,
   planResponseBody,
   type ScrubPlan,
   withoutBodyFields,
@@ -97,11 +99,12 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
       return;
     }
     if (plan.kind === "refuse") {
-      this.#owner.onAnswerFault(plan.code, "content coding");
+      this.#owner.onAnswerFault(plan.code, plan.code === "coding-unreadable" ? "content coding" : "content range");
       return;
     }
     this.#coded = plan.codings.length > 0;
-    if (plan.kind === "in-place") this.#begin(scrubbed, length);
+    if (plan.kind === "in-place" && plan.part !== undefined) this.#beginPart(scrubbed, length, plan.part);
+    else if (plan.kind === "in-place") this.#begin(scrubbed, length);
     else if (plan.kind === "streamed" && plan.holdBytes === 0) this.#beginStreamed(scrubbed);
     else {
       this.#heldHead = scrubbed;
@@ -212,6 +215,12 @@ export class AnswerRelay implements RewriteListener, ScrubSession {
     this.begun = true;
     const note = this.#owner.note;
     this.#client.sendHead(note === undefined ? head : withNote(head, note), length);
+  }
+
+  #beginPart(head: ResponseHead, length: BodyLength, part: PartAnswer): void {
+    const narrowed = narrowPartHead(head, part);
+    if (part.kind === "unsatisfiable") this.#begin(narrowed, 0);
+    else this.#begin(narrowed, part.kind === "cut" && typeof length === "number" ? part.cut.length : length);
   }
 
   /** The length is not known any more; what was held goes out. */

@@ -44,7 +44,9 @@ async function check({ codings, pieces, isDamaged, damage, cuts }: Case): Promis
   const bytes = isDamaged ? damaged(intact, damage) : intact;
   const fields = [makeField("Content-Type", "text/plain"), makeField("Content-Encoding", codings.join(", "))];
   const head = { status: 200, reason: "OK", minor: 1, fields } as const;
-  const plan = planResponseBody({ method: "GET", fields: [] }, head, "chunked", { bufferBytes: 100_000 });
+  const plan = planResponseBody({ method: "GET", target: "/", minor: 1, fields: [] }, head, "chunked", {
+    bufferBytes: 100_000,
+  });
   if (plan.kind === "none" || plan.kind === "refuse") throw new Error(`plan: ${plan.kind}`);
 
   const out: Buffer[] = [];

@@ -2,9 +2,24 @@
 
 import { type Field, findField } from "../message.ts";
 
+/** What of a part's bytes goes on. */
+export interface PartCut {
+  /** Bytes that are left out before it. */
+  readonly before: number;
+  readonly length: number;
+  /** Bytes that are left out behind it. */
+  readonly after: number;
+}
+
 /** Where a body is only a part of another one, so that a value may be cut at its edges. */
 export type CutEdges =
-  | { readonly kind: "part"; readonly start: boolean; readonly end: boolean }
+  | {
+      readonly kind: "part";
+      readonly start: boolean;
+      readonly end: boolean;
+      /** What of it goes on; an edge with enough of a margin cuts nothing. */
+      readonly cut?: PartCut;
+    }
   /** multipart/byteranges: each part says for itself. */
   | { readonly kind: "byteranges" };
 
@@ -32,6 +47,10 @@ function isByteRanges(fields: readonly Field[]): boolean {
 }
 
 export interface ContentRange {
+  readonly first: number;
+  readonly last: number;
+  /** Of the whole; undefined where it is not told. */
+  readonly size: number | undefined;
   /** Bytes of the part: at least 1. */
   readonly length: number;
   /** Whether that edge is none of the whole's; also where the whole's length is not told. */
@@ -44,6 +63,9 @@ export function parseContentRange(value: string | undefined): ContentRange | und
   const [, first, last, whole] = /^\s*bytes\s+(\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)\s*$/i.exec(value ?? "") ?? [];
   if (first === undefined || Number(last) < Number(first)) return undefined;
   return {
+    first: Number(first),
+    last: Number(last),
+    size: whole === "*" ? undefined : Number(whole),
     length: Number(last) - Number(first) + 1,
     cutsStart: Number(first) > 0,
     // `*` is no number, so it is never equal.

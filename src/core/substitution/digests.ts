@@ -145,12 +145,7 @@ function isSigned(head: RequestHead, digestKeys: readonly string[]): boolean {
   if (cavage !== undefined && covers(listIn(cavage, /headers="([^"]*)"/i), " ", digestKeys)) return true;
 
   // Presigned URLs.
-  const presigned = /[?&]X-(?:Amz|Goog)-SignedHeaders=([^&]*)/i.exec(head.target)?.[1];
-  if (presigned !== undefined) {
-    const names = presigned.replace(/%3b/gi, ";").toLowerCase();
-    if (covers(`;${names};`, ";", digestKeys)) return true;
-  }
-  return false;
+  return covers(`;${presignedNames(head.target)};`, ";", digestKeys);
 }
 
 function isSignedBy(authorization: string, head: RequestHead, digestKeys: readonly string[]): boolean {
@@ -178,6 +173,28 @@ function isSignedBy(authorization: string, head: RequestHead, digestKeys: readon
     default:
       return scheme.includes("hmac-sha");
   }
+}
+
+/** Whether a signature of the request covers this field, so that it cannot be changed. */
+export function signsField(head: RequestHead, key: string): boolean {
+  const authorization = findField(head.fields, "authorization")?.value ?? "";
+  const scheme = authorization.slice(0, Math.max(0, authorization.indexOf(" "))).toLowerCase();
+  // Azure's first one covers Range, both all that is Azure's own.
+  if (scheme === "sharedkey" || (scheme === "sharedkeylite" && key.startsWith("x-ms-"))) return true;
+  const lists = [
+    `;${listIn(authorization, /SignedHeaders=([^,\s]*)/i)};`,
+    ` ${listIn(authorization, /headers="([^"]*)"/i)} `,
+    findField(head.fields, "signature-input")?.value.toLowerCase() ?? "",
+    ` ${listIn(findField(head.fields, "signature")?.value ?? "", /headers="([^"]*)"/i)} `,
+    `;${presignedNames(head.target)};`,
+  ];
+  return lists.some((list) => [`;${key};`, ` ${key} `, `"${key}"`].some((name) => list.includes(name)));
+}
+
+/** Fields that a presigned URL covers, between semicolons. */
+function presignedNames(target: string): string {
+  const presigned = /[?&]X-(?:Amz|Goog)-SignedHeaders=([^&]*)/i.exec(target)?.[1] ?? "";
+  return presigned.replace(/%3b/gi, ";").toLowerCase();
 }
 
 function listIn(text: string, pattern: RegExp): string {

@@ -1,42 +1,45 @@
-// What a request may ask for, so that its answer can be scrubbed: only codings that can be read, and no piece of a body
-// so short that a value would not fit in it. What is within bounds already goes out as it came.
+// What a request may ask for, so that its answer can be scrubbed: only codings that can be read, and no part of a body
+// without what stands around it. What is within bounds already goes out as it came.
 
 import { type Field, makeField, type RequestHead } from "../message.ts";
+import { isRangeKey, type RangeAsk, readRangeAsk, widenRange } from "./byte-range.ts";
 import type { Scrubber } from "./scrubber.ts";
 
 /** The head to send upstream; the same object if nothing changes. */
 export function narrowRequest(head: RequestHead, scrubber: Scrubber): RequestHead {
   if (scrubber.empty) return head;
   let needsChange = false;
-  const ranges: Field[] = [];
+  let hasRange = false;
   for (const field of head.fields) {
-    if (rangeKeys.has(field.key)) ranges.push(field);
+    if (isRangeKey(field.key)) hasRange = true;
     const narrow = narrowings.get(field.key);
     if (narrow !== undefined && narrow(field.value) !== field.value) needsChange = true;
   }
-  const isPart = !writingMethods.has(head.method) && ranges.some(isByteRange);
-  if (!needsChange && !isPart) return head;
+  const ask = hasRange ? readRangeAsk(head) : noRange;
+  if (!needsChange && ask.kind === "none") return head;
 
-  // Which of several fields a server goes by cannot be told.
-  const dropsRange = isPart && (ranges.length > 1 || hasShortPart(ranges[0]!.value, scrubber.longestForm));
+  const isPart = ask.kind === "kept" || ask.kind === "widened";
   const fields: Field[] = [];
   for (const field of head.fields) {
-    if (dropsRange && (rangeKeys.has(field.key) || field.key === "if-range")) continue;
+    if (ask.kind === "dropped" && (isRangeKey(field.key) || field.key === "if-range")) continue;
     // A part of a coded body could not be decoded.
-    if (isPart && !dropsRange && field.key === "accept-encoding") continue;
+    if (isPart && field.key === "accept-encoding") continue;
+    if (ask.kind === "widened" && isRangeKey(field.key)) {
+      fields.push({ ...field, value: widenRange(ask.range, Math.max(0, scrubber.longestForm - 1)) });
+      continue;
+    }
+    // A digest of the part that comes would be none of what goes on; and Azure makes none of more than 4 MiB.
+    if (ask.kind === "widened" && partDigestKeys.has(field.key)) continue;
     const value = narrowings.get(field.key)?.(field.value) ?? field.value;
     if (value === field.value) fields.push(field);
     else if (value !== gone) fields.push({ ...field, value });
   }
-  if (isPart && !dropsRange) fields.push(identityField(head));
+  if (isPart) fields.push(identityField(head));
   return { ...head, fields };
 }
 
-/** What asks for a part: Azure's Blob service has a field of its own, which wins over `Range`. */
-const rangeKeys: ReadonlySet<string> = new Set(["range", "x-ms-range"]);
-
-/** Here a range says what is to be written (Azure's Put Page). */
-const writingMethods: ReadonlySet<string> = new Set(["PUT", "PATCH"]);
+const noRange: RangeAsk = { kind: "none" };
+const partDigestKeys: ReadonlySet<string> = new Set(["x-ms-range-get-content-md5", "x-ms-range-get-content-crc64"]);
 
 /** A field that is left out. No field value is empty and changed at once otherwise. */
 const gone = "";
@@ -87,23 +90,4 @@ function remember(narrow: (value: string) => string): (value: string) => string 
 function identityField(head: RequestHead): Field {
   const sent = head.fields.find(({ key }) => key === "accept-encoding");
   return sent === undefined ? makeField("Accept-Encoding", "identity") : { ...sent, value: "identity" };
-}
-
-/** Other units (RFC 9110 section 14.1) are of the application: their parts are whole things. */
-function isByteRange({ key, value }: Field): boolean {
-  return key !== "range" || /^\s*bytes\s*=/i.test(value);
-}
-
-/** Whether some part may be shorter than `bytes`. What cannot be read counts as short. */
-function hasShortPart(value: string, bytes: number): boolean {
-  return value
-    .slice(value.indexOf("=") + 1)
-    .split(",")
-    .some((spec) => {
-      const [, first, last] = /^\s*(\d*)-(\d*)\s*$/.exec(spec) ?? [];
-      if (first === undefined || last === undefined || first + last === "") return true;
-      if (first === "") return Number(last) < bytes;
-      // An open part goes to the body's end; that it may begin close to it is the edge mask's business.
-      return last !== "" && Number(last) - Number(first) + 1 < bytes;
-    });
 }

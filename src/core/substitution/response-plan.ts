@@ -2,7 +2,7 @@
 //
 //   no body                            none
 //   a coding that cannot be read       refuse
-//   a part of a body (206)             in-place, with masked edges; refused where it is coded
+//   a part of a body (206)             in-place, cut back to what was asked for; refused where it is coded
 //   length up to the bound             buffered: what holds nothing goes out byte for byte, coded or not
 //   longer, without a coding           in-place: the length stays
 //   coded, or without a length         streamed
@@ -14,12 +14,14 @@
 
 import { type Field, findField, type RequestHead, type ResponseHead } from "../message.ts";
 import { type ContentCoding, parseCodings, parseMessageCoding } from "./codings.ts";
-import { type CutEdges, edgesOf, isBytePart } from "./content-range.ts";
+import { type CutEdges, isBytePart } from "./content-range.ts";
 import { isMessageType } from "./messages.ts";
+import { type PartAnswer, readPartAnswer } from "./part-answer.ts";
 import { natureOf } from "./response-nature.ts";
 import type { ScrubMode } from "./scrub-body.ts";
 
 export { narrowRequest } from "./narrow-request.ts";
+export { narrowPartHead } from "./part-answer.ts";
 
 /** A body that has to be read. */
 export interface BodyScrub {
@@ -34,6 +36,8 @@ export interface BodyScrub {
   readonly codings: readonly ContentCoding[];
   /** For Scrubber.body. */
   readonly edges: CutEdges | undefined;
+  /** What of a part goes on; its head is `narrowPartHead`'s. */
+  readonly part: PartAnswer | undefined;
   /**
    * `streamed` and coded: so many coded bytes may be held at first, and if the body ends by then with nothing found, go
    * out as they came. 0: someone waits for each event.
@@ -46,7 +50,7 @@ export interface BodyScrub {
 export type ScrubPlan =
   | { readonly kind: "none" }
   | BodyScrub
-  | { readonly kind: "refuse"; readonly code: "coding-unreadable" };
+  | { readonly kind: "refuse"; readonly code: "coding-unreadable" | "upstream-malformed" };
 
 export interface ScrubLimits {
   /** Bodies up to this many bytes may be held in memory. */
@@ -54,11 +58,12 @@ export interface ScrubLimits {
 }
 
 const none: ScrubPlan = { kind: "none" };
+const malformed: ScrubPlan = { kind: "refuse", code: "upstream-malformed" };
 const refuse: ScrubPlan = { kind: "refuse", code: "coding-unreadable" };
 
 /** `request`: as the client sent it. `head`: as upstream sent it. `length`: of the content as it is sent. */
 export function planResponseBody(
-  request: Pick<RequestHead, "method" | "fields">,
+  request: RequestHead,
   head: ResponseHead,
   length: number | "chunked" | "close",
   limits: ScrubLimits,
@@ -78,7 +83,9 @@ export function planResponseBody(
   }
   if (messageCoding.coding !== undefined) return refuse;
   if (head.status === 206 && isBytePart(head.fields)) {
-    return codings.length > 0 ? refuse : { ...inPlace, codings, edges: edgesOf(head.fields) };
+    if (codings.length > 0) return refuse;
+    const part = readPartAnswer(request, head, length);
+    return part.kind === "malformed" ? malformed : { ...inPlace, codings, edges: part.edges, part };
   }
   const nature = natureOf(type);
   const { mode } = nature;
@@ -92,11 +99,11 @@ export function planResponseBody(
 }
 
 /** gRPC, gRPC-Web and Connect's streams are POSTs of messages, answered by messages. */
-function sendsMessages({ method, fields }: Pick<RequestHead, "method" | "fields">): boolean {
+function sendsMessages({ method, fields }: RequestHead): boolean {
   return method === "POST" && isMessageType(findField(fields, "content-type")?.value);
 }
 
-const ordinary = { edges: undefined, holdBytes: 0, messages: undefined };
+const ordinary = { edges: undefined, part: undefined, holdBytes: 0, messages: undefined };
 const buffered = { kind: "buffered", ...ordinary } as const;
 const streamed = { kind: "streamed", ...ordinary } as const;
 const inPlace = { kind: "in-place", mode: "in-place", ...ordinary } as const;

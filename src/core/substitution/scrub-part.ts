@@ -3,7 +3,7 @@
 // bytes would come to a value.
 
 import type { BodyTransform, Emit } from "../message.ts";
-import { parseContentRange } from "./content-range.ts";
+import { type PartCut, parseContentRange } from "./content-range.ts";
 import { ScrubBody, type StandInFor } from "./scrub-body.ts";
 import type { PatternSet } from "./search.ts";
 
@@ -64,6 +64,35 @@ export class ScrubPart<T> implements BodyTransform {
     }
     if (masked > 0) emit(Buffer.alloc(masked, "*"));
     if (masked < beginning.length) this.#body.push(beginning.subarray(masked), emit);
+  }
+}
+
+/** Leaves out what was asked for only to see whole values. The body before it keeps its length. */
+export class CutPart implements BodyTransform {
+  readonly #part: BodyTransform;
+  #before: number;
+  #left: number;
+
+  constructor(part: BodyTransform, cut: PartCut) {
+    this.#part = part;
+    this.#before = cut.before;
+    this.#left = cut.length;
+  }
+
+  push(chunk: Buffer, emit: Emit): string | undefined {
+    return this.#part.push(chunk, (bytes) => this.#cut(bytes, emit));
+  }
+
+  end(emit: Emit): string | undefined {
+    return this.#part.end((bytes) => this.#cut(bytes, emit));
+  }
+
+  #cut(bytes: Buffer, emit: Emit): void {
+    const from = Math.min(this.#before, bytes.length);
+    const to = Math.min(from + this.#left, bytes.length);
+    this.#before -= from;
+    this.#left -= to - from;
+    if (to > from) emit(from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to));
   }
 }
 

@@ -17,7 +17,7 @@ import type { CutEdges } from "./content-range.ts";
 import { exactStandIn, inPlaceStandIn, type Spelling } from "./form.ts";
 import { formsOf } from "./forms.ts";
 import { ScrubBody, type ScrubMode, SniffedBody, type StandInFor } from "./scrub-body.ts";
-import { ScrubByteRanges, ScrubPart } from "./scrub-part.ts";
+import { CutPart, ScrubByteRanges, ScrubPart } from "./scrub-part.ts";
 import { type Match, PatternSet } from "./search.ts";
 import { ByteSniffer } from "./sniffer.ts";
 
@@ -103,12 +103,22 @@ export class Scrubber {
         return sniffer === undefined ? body : new SniffedBody(body, sniffer);
       }
       case "part":
-        return new ScrubPart(this.#values, write, edges);
+        return this.#partBody(edges, write);
       case "byteranges":
         return new ScrubByteRanges(this.#values, write);
       default:
         return edges satisfies never;
     }
+  }
+
+  /** What reaches over an edge ends within a form's length of it. */
+  #partBody(edges: Extract<CutEdges, { kind: "part" }>, write: StandInFor<Meaning>): BodyTransform {
+    const { start, end, cut } = edges;
+    if (cut === undefined) return new ScrubPart(this.#values, write, { start, end });
+    const margin = this.longestForm - 1;
+    const bare = { start: start && cut.before < margin, end: end && cut.after < margin };
+    const part = new ScrubPart(this.#values, write, bare);
+    return cut.before === 0 && cut.after === 0 ? part : new CutPart(part, cut);
   }
 
   /** A whole body at once; the same buffer if nothing was found. */

@@ -4,10 +4,10 @@ import { fieldsOf } from "./scrub-support.ts";
 
 describe("parseContentRange", () => {
   it.each([
-    ["bytes 0-499/500", { length: 500, cutsStart: false, cutsEnd: false }],
-    ["bytes 0-499/1234", { length: 500, cutsStart: false, cutsEnd: true }],
-    ["bytes 734-1233/1234", { length: 500, cutsStart: true, cutsEnd: false }],
-    [" Bytes  7-7/* ", { length: 1, cutsStart: true, cutsEnd: true }],
+    ["bytes 0-499/500", { first: 0, last: 499, size: 500, length: 500, cutsStart: false, cutsEnd: false }],
+    ["bytes 0-499/1234", { first: 0, last: 499, size: 1234, length: 500, cutsStart: false, cutsEnd: true }],
+    ["bytes 734-1233/1234", { first: 734, last: 1233, size: 1234, length: 500, cutsStart: true, cutsEnd: false }],
+    [" Bytes  7-7/* ", { first: 7, last: 7, size: undefined, length: 1, cutsStart: true, cutsEnd: true }],
     ["bytes */1234", undefined],
     ["bytes 5-4/10", undefined],
     ["bytes 0-9999999999999999999/10", undefined],
