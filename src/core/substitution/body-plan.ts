@@ -20,6 +20,7 @@ import { isMessageType, type MessageCodec, MessageTransform } from "./messages.t
 import { MultipartTransform } from "./multipart.ts";
 import type { SubstitutionScope } from "./scope.ts";
 import { ByteSniffer } from "./sniffer.ts";
+import { XmlPlace } from "./xml-place.ts";
 
 export interface BodyLimits {
   /** Bodies up to this many bytes may be held in memory. */
@@ -124,8 +125,7 @@ function lengthsAreEqual(syntax: BodySyntax, scope: SubstitutionScope): boolean 
   if (syntax.kind === "binary") return true;
   const grants = [...scope.view.writable("body"), ...scope.view.writable("base64")];
   return grants.every((grant) => {
-    const contexts =
-      syntax.kind !== "text" ? PART_CONTEXTS : syntax.parts === "json" ? JSON_CONTEXTS : [syntax.context];
+    const contexts = syntax.kind !== "text" ? PART_CONTEXTS : (CONTEXTS.get(syntax.context) ?? [syntax.context]);
     return contexts.every((context) => {
       const bytes = grant.bytes(context);
       return bytes === undefined || bytes.length === grant.literal.length;
@@ -134,8 +134,13 @@ function lengthsAreEqual(syntax: BodySyntax, scope: SubstitutionScope): boolean 
 }
 
 /** The contexts that parts of a multipart body may have. */
-const PART_CONTEXTS: readonly ValueContext[] = ["raw", "json", "json-in-json", "form", "xml"];
-const JSON_CONTEXTS: readonly ValueContext[] = ["json", "json-in-json"];
+const PART_CONTEXTS: readonly ValueContext[] = ["raw", "json", "json-in-json", "form", "xml", "xml-ascii", "cdata"];
+/** The contexts that a body may have besides its own. */
+const CONTEXTS: ReadonlyMap<ValueContext, readonly ValueContext[]> = new Map([
+  ["json", ["json", "json-in-json"]],
+  ["xml", ["xml", "cdata"]],
+  ["xml-ascii", ["xml-ascii", "cdata-ascii"]],
+]);
 
 /** How messages with prefixes are read. */
 interface MessageReading {
@@ -183,6 +188,7 @@ function makeTransform(syntax: BodySyntax, scope: SubstitutionScope, options: Tr
     locator: options.field === undefined ? makeLocator(text?.parts, scope) : new FieldLocator(options.field),
     sniffer: text?.sniff === true ? new ByteSniffer() : undefined,
     nesting: text?.parts === "json" && scope.view.needsJsonEscapes ? new JsonNesting() : undefined,
+    place: text?.hasCdata === true ? new XmlPlace(text.context === "xml-ascii") : undefined,
     boundaries: options.boundaries,
   };
   const transform = new TextTransform(rules, scope);

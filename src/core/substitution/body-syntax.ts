@@ -12,6 +12,8 @@ export type BodySyntax =
       readonly context: ValueContext;
       /** What names the parts of such a body. */
       readonly parts: "json" | "form" | undefined;
+      /** It may have CDATA sections, in which values are written otherwise. */
+      readonly hasCdata?: boolean;
       /** No type was given: text only as long as the bytes look like it. */
       readonly sniff: boolean;
     }
@@ -21,9 +23,21 @@ export type BodySyntax =
   /** Compressed or media data: a placeholder cannot be recognized or written there. */
   | { readonly kind: "opaque" };
 
+type TextSyntax = Extract<BodySyntax, { kind: "text" }>;
+
 const JSON_SYNTAX: BodySyntax = { kind: "text", spelling: "json", context: "json", parts: "json", sniff: false };
 const FORM: BodySyntax = { kind: "text", spelling: "percent", context: "form", parts: "form", sniff: false };
-const XML: BodySyntax = { kind: "text", spelling: "plain", context: "xml", parts: undefined, sniff: false };
+const XML: TextSyntax = {
+  kind: "text",
+  spelling: "plain",
+  context: "xml",
+  parts: undefined,
+  sniff: false,
+  hasCdata: true,
+};
+const HTML: TextSyntax = { ...XML, hasCdata: false };
+const ASCII_XML: TextSyntax = { ...XML, context: "xml-ascii" };
+const ASCII_HTML: TextSyntax = { ...HTML, context: "xml-ascii" };
 const TEXT: BodySyntax = { kind: "text", spelling: "plain", context: "raw", parts: undefined, sniff: false };
 /** GraphQL's string literals have JSON's escapes. */
 const GRAPHQL: BodySyntax = { kind: "text", spelling: "json", context: "json", parts: undefined, sniff: false };
@@ -75,8 +89,9 @@ export function syntaxOf(contentType: string | undefined): BodySyntax {
   // In UTF-16 and its like an ASCII placeholder does not stand as ASCII bytes; found there it would be an accident.
   if (charset !== undefined && /^utf-?(?:16|32)|^ucs-?[24]/.test(charset)) return BINARY;
   const foreign = charset !== undefined && charset !== "utf-8" && charset !== "utf8" && charset !== "us-ascii";
-  if (type === "text/html" || type === "text/xml" || type === "application/xml" || type.endsWith("+xml")) {
-    return OPAQUE_TYPES.test(type) && type !== "image/svg+xml" ? OPAQUE : XML;
+  if (type === "text/html") return foreign ? ASCII_HTML : HTML;
+  if (type === "text/xml" || type === "application/xml" || type.endsWith("+xml")) {
+    return OPAQUE_TYPES.test(type) && type !== "image/svg+xml" ? OPAQUE : foreign ? ASCII_XML : XML;
   }
   if (type.startsWith("text/") || TEXT_TYPES.test(type)) return foreign ? ASCII : TEXT;
   return OPAQUE_TYPES.test(type) ? OPAQUE : BINARY;

@@ -28,6 +28,11 @@ export interface Nesting extends Follower {
   readonly depth: number;
 }
 
+/** Knows in which context the position that was reached is, where a syntax has more than one. */
+export interface Place extends Follower {
+  readonly context: ValueContext;
+}
+
 export interface BodyRules {
   readonly spelling: Spelling;
   readonly context: ValueContext;
@@ -39,6 +44,8 @@ export interface BodyRules {
   readonly sniffer?: Sniffer | undefined;
   /** Only of JSON. */
   readonly nesting?: Nesting | undefined;
+  /** Instead of `context`. */
+  readonly place?: Place | undefined;
   /** A value that contains any of these is not written: it would end a multipart part. */
   readonly boundaries?: readonly Buffer[] | undefined;
 }
@@ -109,6 +116,7 @@ export class TextTransform implements RequestTransform {
     this.#rules.locator?.advance(window, from, to);
     this.#rules.sniffer?.advance(window, from, to);
     this.#rules.nesting?.advance(window, from, to);
+    this.#rules.place?.advance(window, from, to);
   }
 
   #write(found: BodySighting): Buffer | undefined {
@@ -132,9 +140,9 @@ export class TextTransform implements RequestTransform {
   }
 
   #encoded(grant: CompiledGrant): Buffer | undefined {
-    const { context, nesting } = this.#rules;
+    const { context, nesting, place } = this.#rules;
     const depth = nesting?.depth ?? 1;
-    if (depth === 1) return grant.bytes(context);
+    if (depth === 1) return grant.bytes(place?.context ?? context);
     // Deeper than two layers a value is not written that scrubbing would not find there.
     return depth === 2 || !grant.needsJsonEscapes ? grant.bytes("json-in-json") : undefined;
   }

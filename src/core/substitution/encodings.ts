@@ -14,6 +14,11 @@ export type ValueContext =
   /** In a string of JSON text that is itself in a JSON string. */
   | "json-in-json"
   | "xml"
+  /** XML in a charset that keeps ASCII but is not UTF-8. */
+  | "xml-ascii"
+  /** In a CDATA section of XML; there are no entities. */
+  | "cdata"
+  | "cdata-ascii"
   | "raw"
   | "ascii"
   | "utf8";
@@ -47,6 +52,12 @@ export function encodeValue(value: Buffer, context: ValueContext): Buffer | unde
     }
     case "xml":
       return encodeXml(value);
+    case "xml-ascii":
+      return encodeXml(value, true);
+    case "cdata":
+      return encodeCdata(value);
+    case "cdata-ascii":
+      return value.every((byte) => byte < 0x80) ? encodeCdata(value) : undefined;
     default: {
       const never: never = context;
       return never;
@@ -123,14 +134,27 @@ const XML_ENTITIES: Readonly<Record<string, string>> = {
   "\r": "&#13;",
 };
 
-/** Safe in element content and in attributes; `&#39;` because HTML 4 knows no `&apos;`. XML 1.0 has no control characters. */
-function encodeXml(value: Buffer): Buffer | undefined {
+/** Safe in element content and in attributes; `&#39;` because HTML 4 knows no `&apos;`. */
+function encodeXml(value: Buffer, isAscii = false): Buffer | undefined {
+  const text = xmlText(value);
+  if (text === undefined) return undefined;
+  // Scrubbing would not find both escapes in one value.
+  if (isAscii && text.includes("\r") && /[^\0-\x7f]/.test(text)) return undefined;
+  const escaped = text.replace(/[&<>"'\r]/g, (char) => XML_ENTITIES[char]!);
+  const written = isAscii ? escaped.replace(/[^\0-\x7f]/gu, (char) => `&#${char.codePointAt(0)};`) : escaped;
+  return Buffer.from(written, "utf8");
+}
+
+/** The section must not end in the value, nor where it meets what is around it; and its line ends would be changed. */
+function encodeCdata(value: Buffer): Buffer | undefined {
+  const text = xmlText(value);
+  return text === undefined || /\]\]>|^\]?>|\]$|\r/.test(text) ? undefined : value;
+}
+
+/** XML 1.0 has no control characters. */
+function xmlText(value: Buffer): string | undefined {
   const text = decodeUtf8(value);
-  if (text === undefined || /[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]/.test(text)) return undefined;
-  return Buffer.from(
-    text.replace(/[&<>"'\r]/g, (char) => XML_ENTITIES[char]!),
-    "utf8",
-  );
+  return text === undefined || /[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]/.test(text) ? undefined : text;
 }
 
 /** The text, or undefined where the bytes are not valid UTF-8. A leading byte order mark is kept. */

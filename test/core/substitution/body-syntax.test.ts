@@ -25,6 +25,7 @@ describe("the syntax of a body", () => {
     ["text/html", "plain xml"],
     ["application/xml", "plain xml"],
     ["application/atom+xml", "plain xml"],
+    ["text/xml; charset=iso-8859-1", "plain xml-ascii"],
     ["image/svg+xml", "plain xml"],
     [undefined, "plain raw sniffed"],
     ["multipart/form-data; boundary=a-b", "multipart a-b"],

@@ -81,3 +81,24 @@ describe("values in their context", () => {
     expect(decodeUtf8(Buffer.from("\ufeffa", "utf8"))).toBe("\ufeffa");
   });
 });
+
+describe("a CDATA section", () => {
+  const written = (value: string, context: "cdata" | "cdata-ascii" = "cdata") =>
+    encodeValue(Buffer.from(value), context)?.toString();
+
+  it("holds a value as it is, unless the section could end in it", () => {
+    expect(written("a&b<c>é]]d")).toBe("a&b<c>é]]d");
+    expect(written("a&b<c>", "cdata-ascii")).toBe("a&b<c>");
+    for (const value of ["a]]>b", ">a", "]>a", "a]", "a\rb", "a\0b"]) expect(written(value)).toBeUndefined();
+    expect(written("é", "cdata-ascii")).toBeUndefined();
+  });
+});
+
+describe("XML in a charset that is not UTF-8", () => {
+  it("holds what is not ASCII as references", () => {
+    const written = (value: string) => encodeValue(Buffer.from(value), "xml-ascii")?.toString();
+    expect(written("a&é\u{1f600}")).toBe("a&amp;&#233;&#128512;");
+    expect(written("a\rb")).toBe("a&#13;b");
+    expect(written("a\ré")).toBeUndefined();
+  });
+});
