@@ -9,11 +9,12 @@ import type { NotSubstitutedReason } from "../reasons.ts";
 import type { MessageKind } from "../wire/websocket.ts";
 import { Base64Transform } from "./base64-body.ts";
 import { type BodySyntax, messageSyntax, syntaxOf } from "./body-syntax.ts";
-import { type BodyRules, type Locator, type RequestTransform, TextTransform } from "./body-text.ts";
+import { type BodyRules, type Locator, type Place, type RequestTransform, TextTransform } from "./body-text.ts";
 import { type ContentCoding, parseCodings, parseMessageCoding } from "./codings.ts";
 import { bodyCover, type DigestAlgorithm } from "./digests.ts";
 import type { ValueContext } from "./encodings.ts";
 import { FormLocator } from "./form-locator.ts";
+import { GraphqlPlace } from "./graphql-place.ts";
 import { JsonLocator } from "./json-locator.ts";
 import { JsonNesting } from "./json-nesting.ts";
 import { isMessageType, type MessageCodec, MessageTransform } from "./messages.ts";
@@ -137,7 +138,7 @@ function lengthsAreEqual(syntax: BodySyntax, scope: SubstitutionScope): boolean 
 const PART_CONTEXTS: readonly ValueContext[] = ["raw", "json", "json-in-json", "form", "xml", "xml-ascii", "cdata"];
 /** The contexts that a body may have besides its own. */
 const CONTEXTS: ReadonlyMap<ValueContext, readonly ValueContext[]> = new Map([
-  ["json", ["json", "json-in-json"]],
+  ["json", ["json", "json-in-json", "block"]],
   ["xml", ["xml", "cdata"]],
   ["xml-ascii", ["xml-ascii", "cdata-ascii"]],
 ]);
@@ -188,7 +189,7 @@ function makeTransform(syntax: BodySyntax, scope: SubstitutionScope, options: Tr
     locator: options.field === undefined ? makeLocator(text?.parts, scope) : new FieldLocator(options.field),
     sniffer: text?.sniff === true ? new ByteSniffer() : undefined,
     nesting: text?.parts === "json" && scope.view.needsJsonEscapes ? new JsonNesting() : undefined,
-    place: text?.hasCdata === true ? new XmlPlace(text.context === "xml-ascii") : undefined,
+    place: text === undefined ? undefined : makePlace(text),
     boundaries: options.boundaries,
   };
   const transform = new TextTransform(rules, scope);
@@ -215,6 +216,11 @@ function makeMultipart(boundary: string, scope: SubstitutionScope, options: Tran
 function makeLocator(parts: "json" | "form" | undefined, scope: SubstitutionScope): Locator | undefined {
   if (parts === undefined || !scope.view.writable("body").some((grant) => grant.isNarrow("body"))) return undefined;
   return parts === "json" ? new JsonLocator() : new FormLocator();
+}
+
+function makePlace({ sections, context }: Extract<BodySyntax, { kind: "text" }>): Place | undefined {
+  if (sections === undefined) return undefined;
+  return sections === "cdata" ? new XmlPlace(context === "xml-ascii") : new GraphqlPlace();
 }
 
 /** One field of a multipart body. */

@@ -12,8 +12,8 @@ export type BodySyntax =
       readonly context: ValueContext;
       /** What names the parts of such a body. */
       readonly parts: "json" | "form" | undefined;
-      /** It may have CDATA sections, in which values are written otherwise. */
-      readonly hasCdata?: boolean;
+      /** What it may have in which values are written otherwise. */
+      readonly sections?: "cdata" | "block-strings" | undefined;
       /** No type was given: text only as long as the bytes look like it. */
       readonly sniff: boolean;
     }
@@ -33,14 +33,21 @@ const XML: TextSyntax = {
   context: "xml",
   parts: undefined,
   sniff: false,
-  hasCdata: true,
+  sections: "cdata",
 };
-const HTML: TextSyntax = { ...XML, hasCdata: false };
+const HTML: TextSyntax = { ...XML, sections: undefined };
 const ASCII_XML: TextSyntax = { ...XML, context: "xml-ascii" };
 const ASCII_HTML: TextSyntax = { ...HTML, context: "xml-ascii" };
 const TEXT: BodySyntax = { kind: "text", spelling: "plain", context: "raw", parts: undefined, sniff: false };
 /** GraphQL's string literals have JSON's escapes. */
-const GRAPHQL: BodySyntax = { kind: "text", spelling: "json", context: "json", parts: undefined, sniff: false };
+const GRAPHQL: BodySyntax = {
+  kind: "text",
+  spelling: "json",
+  context: "json",
+  parts: undefined,
+  sniff: false,
+  sections: "block-strings",
+};
 /** Text in a charset that keeps ASCII but is not UTF-8: only an ASCII value is the same text in it. */
 const ASCII: BodySyntax = { kind: "text", spelling: "plain", context: "ascii", parts: undefined, sniff: false };
 /** A text message has to be UTF-8 (RFC 6455 section 8.1). */

@@ -19,6 +19,8 @@ export type ValueContext =
   /** In a CDATA section of XML; there are no entities. */
   | "cdata"
   | "cdata-ascii"
+  /** In a block string of GraphQL; there are no escapes. */
+  | "block"
   | "raw"
   | "ascii"
   | "utf8";
@@ -50,6 +52,8 @@ export function encodeValue(value: Buffer, context: ValueContext): Buffer | unde
       const inner = encodeJson(value);
       return inner && encodeJson(inner);
     }
+    case "block":
+      return encodeBlock(value);
     case "xml":
       return encodeXml(value);
     case "xml-ascii":
@@ -123,6 +127,12 @@ function encodeJson(value: Buffer): Buffer | undefined {
   const text = decodeUtf8(value);
   if (text === undefined) return undefined;
   return Buffer.from(JSON.stringify(text).slice(1, -1), "utf8");
+}
+
+/** The string must not end in the value, nor where it meets quotes around it; lines would lose their indentation. */
+function encodeBlock(value: Buffer): Buffer | undefined {
+  const text = decodeUtf8(value);
+  return text === undefined || /"""|^"|"$|[\\\0-\x08\n-\x1f]/.test(text) ? undefined : value;
 }
 
 const XML_ENTITIES: Readonly<Record<string, string>> = {

@@ -102,3 +102,11 @@ describe("XML in a charset that is not UTF-8", () => {
     expect(written("a\ré")).toBeUndefined();
   });
 });
+
+describe("a block string of GraphQL", () => {
+  it("holds a value as it is, or not at all", () => {
+    const written = (value: string) => encodeValue(Buffer.from(value), "block")?.toString();
+    expect(written('a"b""c\té')).toBe('a"b""c\té');
+    for (const value of ['a"""b', '"a', 'a"', "a\\b", "a\nb"]) expect(written(value)).toBeUndefined();
+  });
+});
