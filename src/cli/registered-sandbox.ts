@@ -6,6 +6,7 @@ import type { MountArgument } from "./mount.ts";
 import { listSecretNames } from "./secret-list.ts";
 
 export interface RegisteredSandbox extends AsyncDisposable {
+  readonly id: string;
   readonly proxyUrl: string;
   readonly caCertificate: string;
   readonly placeholders: Readonly<Record<string, string>>;
@@ -35,13 +36,15 @@ export async function registerSandbox(
     ...(host === undefined ? {} : { egressPolicy: { allow: [...host], deny: [] } }),
     ...(onViolation === undefined ? {} : { onViolation }),
   });
-  const path = `/sandbox/${encodeURIComponent(textOf(created, "id"))}`;
+  const id = textOf(created, "id");
+  const path = `/sandbox/${encodeURIComponent(id)}`;
   const egress = expectObject(created.egress);
   const env = isObject(egress.env) ? egress.env : {};
   // A failed renewal is made good by the next; the lifetime allows for many.
   const renew = () => client.call("PATCH", path, { expiresAt: expiresAt() }).catch(() => {});
   const timer = setInterval(renew, RENEWAL_MS).unref();
   return {
+    id,
     proxyUrl: textOf(egress, "proxyUrl"),
     caCertificate: textOf(egress, "caCertificate"),
     placeholders: Object.fromEntries(mounts.map((mount) => [mount.env, textOf(env, mount.env)])),

@@ -49,19 +49,20 @@ export function define(cli: Cli): Command {
     .addHelpText(
       "after",
       "\nUses the keyswap that runs on the data folder; where none runs, a private one for the command's time.\n" +
+        "A running one has its own settings: flags that it would not heed are refused, and those of the environment and\n" +
+        "of a --config file say only how it is found. --host and --on-violation hold with both.\n" +
         "The exit code is the command's own; 128 and the signal's number where a signal ended it.\n",
     );
   const flags = addSettingFlags(command, (key) => key !== "onViolation");
   return command.action(async (name: string, args: readonly string[], options: RunOptions) => {
     const summary = new RunSummary();
-    const isPrivate = await runSandboxed(cli, { command: [name, ...args], options, flags, summary });
+    const { isPrivate, sandboxId } = await runSandboxed(cli, { command: [name, ...args], options, flags, summary });
     // Only now has every connection ended and been counted.
-    if (isPrivate && (options.summary ?? cli.stderr.isTTY)) {
-      cli.stderr.write(
-        summary
-          .lines()
-          .map((line) => `keyswap: ${clean(line)}\n`)
-          .join(""),
+    if (isPrivate && (options.summary ?? cli.stderr.isTTY)) for (const line of summary.lines()) say(cli, line);
+    if (!isPrivate && options.summary) {
+      say(
+        cli,
+        `no summary: the audit of the running keyswap has it (keyswap audit --of exchanges --sandbox ${sandboxId})`,
       );
     }
   });
@@ -74,12 +75,18 @@ interface SandboxedRun {
   readonly summary: RunSummary;
 }
 
-/** Sets the exit code; answers whether a private keyswap was started, whose events are in the summary then. */
-async function runSandboxed(cli: Cli, { command, options, flags, summary }: SandboxedRun): Promise<boolean> {
+interface EndedRun {
+  /** A private keyswap was started: its events are in the summary. */
+  readonly isPrivate: boolean;
+  readonly sandboxId: string;
+}
+
+/** Sets the exit code. */
+async function runSandboxed(cli: Cli, { command, options, flags, summary }: SandboxedRun): Promise<EndedRun> {
   const [name, ...args] = command;
   const named = (options.secret ?? []).map(parseMount);
   const config = await loadConfig({ command: "run", flags, env: cli.env });
-  await using gateway = await openGateway(config, (event) => summary.add(event));
+  await using gateway = await openGateway(config, flags, (event) => summary.add(event));
   const { client } = gateway;
   const files = await Promise.all((options.envFrom ?? []).map((path) => readEnvFile(path, client)));
   // The last one that names a variable counts: the command line before files.
@@ -93,5 +100,9 @@ async function runSandboxed(cli: Cli, { command, options, flags, summary }: Sand
   const { env: trustVariables, javaTrustStore } = trust;
   const env = { proxyUrl, placeholders, trust: trustVariables, javaTrustStore, javaPort: java?.port };
   cli.exitCode = await runChild(name, args, sandboxEnvironment(before, env));
-  return gateway.isPrivate;
+  return { isPrivate: gateway.isPrivate, sandboxId: sandbox.id };
+}
+
+function say(cli: Cli, line: string): void {
+  cli.stderr.write(`keyswap: ${clean(line)}\n`);
 }

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Origin, startOrigin } from "../support/origin.ts";
 import { makePki } from "../support/pki.ts";
+import { waitUntil } from "../support/wait.ts";
 import { makeWorkbench, type Workbench } from "../support/workbench.ts";
 
 // The value as it must never show: not in output, logs, audit or database.
@@ -187,6 +188,61 @@ test("with a keyswap that runs, that one is used, and it keeps no sandbox", asyn
   const { code, stderr } = await keyswap.stop();
   expect(code).toBe(0);
   expect(stderr).not.toContain("hunter2");
+});
+
+describe("with a keyswap that runs", () => {
+  let other: Workbench;
+  beforeAll(async () => {
+    other = makeWorkbench({ ...bench.env });
+    await other.start(["start"]);
+  });
+  afterAll(() => other[Symbol.asyncDispose]());
+
+  test("settings that it would not heed are refused by name, and nothing is run", async () => {
+    const before = origin.seen.length;
+    const flags = ["--egress-deny", "localhost", "--audit", "off", "--note", "on"];
+    const { code, stdout, stderr } = await bench.run([
+      "run",
+      ...flags,
+      "--secret",
+      "KEY=API",
+      "--",
+      "sh",
+      "-c",
+      `echo ran; ${curl("localhost")}`,
+    ]);
+    expect([code, stdout]).toEqual([2, ""]);
+    expect(stderr).toMatch(/a keyswap runs already.*: --egress-deny, --audit, --note would do nothing/);
+    expect(stderr).toContain("--data-dir");
+    expect(origin.seen.length).toBe(before);
+  });
+
+  test("flags that say which one is meant are taken, and so is what is the command's own", async () => {
+    const flags = ["--data-dir", bench.dataDir, "--host", "localhost", "--on-violation", "block", "--no-summary"];
+    expect(await bench.run(["run", ...flags, "--", "echo", "ran"])).toEqual({ code: 0, stdout: "ran\n", stderr: "" });
+  });
+
+  test("--secret-api-url means a keyswap that has its own settings, too", async () => {
+    const { api } = JSON.parse(readFileSync(join(bench.dataDir, "run.json"), "utf8")) as { api: string };
+    const flags = ["--secret-api-url", api, "--intercept", "all"];
+    const { code, stderr } = await bench.run(["run", ...flags, "--", "true"]);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/secret-api-url names a keyswap.*: --intercept would do nothing/);
+  });
+
+  test("--summary names the audit that has it", async () => {
+    const args = ["run", "--summary", "--secret", "KEY=API", "--", "sh", "-c", curl("localhost")];
+    const { code, stderr } = await bench.run(args);
+    expect(code).toBe(0);
+    const [, sandbox] =
+      /^keyswap: no summary: .*\(keyswap audit --of exchanges --sandbox (\S+)\)\n$/.exec(stderr) ?? [];
+    const listed = await waitUntil(async () => {
+      const audit = await bench.run(["audit", "--of", "exchanges", "--sandbox", sandbox!]);
+      if (audit.stdout === "") throw new Error("not written yet");
+      return audit.stdout;
+    });
+    expect(listed).toContain("API was written into a header");
+  });
 });
 
 test("the value is in no file of the data folder", () => {
