@@ -2,7 +2,7 @@
 
 import { X509Certificate } from "node:crypto";
 import { accessSync, constants, existsSync, readFileSync, statSync } from "node:fs";
-import { createServer } from "node:net";
+import { createServer, isIP } from "node:net";
 import { join } from "node:path";
 import { connect } from "node:tls";
 import type { Config } from "../config/settings.ts";
@@ -124,7 +124,9 @@ export async function checkHosts(config: Config, secrets: readonly JsonObject[])
 
 function tryConnect(host: string, extraCa: string | undefined): Promise<string | undefined> {
   return new Promise((resolve) => {
-    const socket = connect({ host, port: 443, servername: host, ...(extraCa === undefined ? {} : { ca: extraCa }) });
+    // An address is no name that SNI could hold (RFC 6066, section 3); Node refuses one. IPv6 is on no host list.
+    const servername = isIP(host) === 0 ? { servername: host } : {};
+    const socket = connect({ host, port: 443, ...servername, ...(extraCa === undefined ? {} : { ca: extraCa }) });
     const end = (fault?: string) => {
       socket.destroy();
       resolve(fault);

@@ -93,3 +93,16 @@ test("a runtime that is not known is refused, with those that are", async () => 
   expect(outcome.code).toBe(2);
   expect(outcome.stderr).toMatch(/no runtime cobol\n.*curl, wget, git/);
 });
+
+describe("with a keyswap that runs", () => {
+  test("an address among a secret's hosts is tried like a name", async () => {
+    await using other = makeWorkbench();
+    await other.start(["start"]);
+    const secret = ["secret", "create", "API", "--host", "127.0.0.1", "--value-stdin"];
+    expect((await other.run(secret, { input: "a value for an address" })).code).toBe(0);
+    const outcome = await other.run(["doctor", "curl", "--json"]);
+    expect([outcome.code, outcome.stderr]).toEqual([0, ""]);
+    const upstream = findingsOf(outcome).find(({ subject }) => subject === "upstream 127.0.0.1");
+    expect(upstream).toMatchObject({ state: expect.stringMatching(/^(ok|note)$/) });
+  });
+});
