@@ -5,11 +5,12 @@
 //   audit.jsonl       the audit log
 
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { SecretValue } from "../core/secret-value.ts";
 import { CliError } from "./cli-error.ts";
 import { codeOf } from "./errno.ts";
+import { makeFolder } from "./make-folder.ts";
 import { writeNewFile } from "./new-file.ts";
 
 export { codeOf } from "./errno.ts";
@@ -38,7 +39,7 @@ export class DataFolder {
   /** Makes the folder where it is missing, for its owner alone. */
   static open(path: string): DataFolder {
     try {
-      mkdirSync(path, { recursive: true, mode: 0o700 });
+      makeFolder(path);
     } catch (error) {
       throw new CliError(2, `the data folder ${path} cannot be made (${codeOf(error)})`, {
         hint: "Set KEYSWAP_DATA_DIR to a folder that can be written.",

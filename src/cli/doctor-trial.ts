@@ -4,10 +4,9 @@
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { loadConfig } from "../config/load.ts";
 import { CertificateAuthority } from "../tls/authority.ts";
@@ -15,6 +14,7 @@ import { LeafCache } from "../tls/leaf-cache.ts";
 import { inShell, type Runtime } from "./doctor-runtimes.ts";
 import type { Finding } from "./finding.ts";
 import { openJavaPort } from "./java-port.ts";
+import { makeTemporaryFolder } from "./make-folder.ts";
 import { openPrivateKeyswap, type PrivateKeyswap } from "./private-keyswap.ts";
 import { registerSandbox } from "./registered-sandbox.ts";
 import { sandboxEnvironment } from "./sandbox-environment.ts";
@@ -32,9 +32,10 @@ const TRIAL_TIMEOUT_MS = 120_000;
 const HOST = "doctor.localhost";
 const VARIABLE = "DOCTOR_TOKEN";
 
+/** Throws CliError where the trial cannot be set up. */
 export async function openTrial(before: Environment): Promise<Trial> {
   await using stack = new AsyncDisposableStack();
-  const folder = mkdtempSync(join(tmpdir(), "keyswap-doctor-"));
+  const folder = makeTemporaryFolder("keyswap-doctor-");
   stack.defer(() => rmSync(folder, { recursive: true, force: true }));
   const value = randomBytes(24).toString("base64url");
   const origin = stack.use(await openOrigin(join(folder, "origin")));

@@ -1,11 +1,11 @@
 // How the process itself runs: where compiled code is kept, limits that only Node's command line can set, and whether it
 // runs the sources or the bundle that was made of them.
 
-import { mkdirSync } from "node:fs";
 import module from "node:module";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { currentBundle } from "./bundle.ts";
+import { makeFolder } from "./make-folder.ts";
 
 /** Commands that go on running; for the others a second start of Node costs more than it saves. */
 const services: ReadonlySet<string> = new Set(["start", "proxy", "api"]);
@@ -80,7 +80,7 @@ function compileCacheFolder(): string | undefined {
   for (const folder of folders) {
     try {
       const path = join(folder, "keyswap");
-      mkdirSync(path, { recursive: true, mode: 0o700 });
+      makeFolder(path);
       return path;
     } catch {
       // The next one.

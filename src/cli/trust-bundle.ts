@@ -2,11 +2,11 @@
 // roots, with the usual roots and the CA for those that replace them, and the latter as a store that the JVM reads. Programs
 // that have no variable for it get a configuration file: wget, PHP.
 
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { getCACertificates } from "node:tls";
 import { encodeTrustStore } from "../tls/trust-store.ts";
+import { makeTemporaryFolder } from "./make-folder.ts";
 
 /** Add to the roots: Node, Bun, Deno. */
 const addingVariables = ["NODE_EXTRA_CA_CERTS", "DENO_CERT"] as const;
@@ -38,10 +38,10 @@ export interface TrustBundle extends Disposable {
 
 /**
  * Writes the files to a folder of its own, which is removed with the bundle. What the variables named before stays
- * trusted: a company's own CA, for one.
+ * trusted: a company's own CA, for one. Throws CliError where the folder cannot be made.
  */
 export function makeTrustBundle(caPem: string, before: Environment): TrustBundle {
-  const folder = mkdtempSync(join(tmpdir(), "keyswap-trust-"));
+  const folder = makeTemporaryFolder("keyswap-trust-");
   const write = (name: string, content: string | Buffer) => {
     const path = join(folder, name);
     writeFileSync(path, content, { mode: 0o600 });
