@@ -2,8 +2,10 @@
 
 import { randomBytes } from "node:crypto";
 import { z } from "zod";
+import type { SecretValue } from "../core/secret-value.ts";
 import type { NewSecret, SecretPatch, SecretRecord, SecretStore } from "../core/store.ts";
 import { placeholderFor } from "../core/substitution/placeholder.ts";
+import { minBodyValueBytes, shortValueWarning } from "../core/substitution/scrub-bounds.ts";
 import {
   asSecretValue,
   description,
@@ -82,7 +84,7 @@ export function secretRoutes(
       handle: async ({ body, caller }) => {
         const value = asSecretValue(body.name, body.value);
         if (body.placeholder !== undefined) refuseEntangled(value.reveal(), body.placeholder);
-        const warnings = hostWarnings(body.hosts ?? []);
+        const warnings = warningsOf(body.hosts ?? [], value);
         for (let attempt = 1; ; attempt++) {
           const secret: NewSecret = {
             organizationId: caller.organizationId,
@@ -181,7 +183,8 @@ export function secretRoutes(
       faults: { 409: "The placeholder is taken" },
       handle: async ({ params, query, body, caller, request }) => {
         const id = params.secretId ?? "";
-        const warnings = hostWarnings(body.hosts ?? []);
+        const value = body.value === undefined ? undefined : asSecretValue(id, body.value);
+        const warnings = warningsOf(body.hosts ?? [], value);
         // Daytona's Java SDK sends `"hosts":[]` with every update that does not set them: taken literally, rotating a
         // value would make the secret unrestricted.
         const keepRestriction =
@@ -189,7 +192,7 @@ export function secretRoutes(
           query.unrestricted !== "true" &&
           body.hosts?.length === 0;
         const patch: SecretPatch = {
-          ...(body.value === undefined ? {} : { value: asSecretValue(id, body.value) }),
+          ...(value === undefined ? {} : { value }),
           ...(body.description === undefined ? {} : { description: body.description }),
           ...(body.hosts === undefined ? {} : { hosts: body.hosts }),
           ...(body.locations === undefined ? {} : { locations: body.locations }),
@@ -263,16 +266,19 @@ export function randomChars(random: (size: number) => Uint8Array, count: number)
   return chars;
 }
 
-function hostWarnings(list: readonly string[]): readonly string[] {
-  return list.flatMap((text) => {
+/** Of what was given; the rest was warned of when it came. */
+function warningsOf(hosts: readonly string[], value: SecretValue | undefined): readonly string[] {
+  const ofHosts = hosts.flatMap((text) => {
     const verdict = judgeHost(text);
     return verdict.kind === "accepted" && verdict.warning !== undefined ? [verdict.warning] : [];
   });
+  const ofValue = value === undefined ? undefined : shortValueWarning(value.byteLength);
+  return ofValue === undefined ? ofHosts : [...ofHosts, ofValue];
 }
 
 function refuseEntangled(value: Buffer, placeholder: string): void {
   const literal = Buffer.from(placeholder, "latin1");
-  if (value.includes(literal) || (value.length >= 8 && literal.includes(value))) throw entangled();
+  if (value.includes(literal) || (value.length >= minBodyValueBytes && literal.includes(value))) throw entangled();
 }
 
 function entangled(): Problem {

@@ -71,6 +71,15 @@ describe.each(["the keyswap that runs", "the data folder, where none runs"])("on
     expect((await bench.run(["secret", "delete", "WIDE"])).code).toBe(0);
   });
 
+  test("a value that is too short to be scrubbed is taken with a warning", async () => {
+    const args = ["secret", "create", "SHORT", "--host", "a.example", "--value-stdin"];
+    const taken = await bench.run(args, { input: "hunter2" });
+    expect(taken.code).toBe(0);
+    expect(taken.stderr).toMatch(/^keyswap: warning: the value has fewer than 8 bytes .*\n$/);
+    expect(taken.stdout + taken.stderr).not.toContain("hunter2");
+    expect((await bench.run(["secret", "delete", "SHORT"])).code).toBe(0);
+  });
+
   test("a sandbox is created, mounted, shown, listed and deleted", async () => {
     for (const name of ["ONE", "TWO"]) {
       await bench.run(["secret", "create", name, "--host", "a.example", "--value-stdin"], { input: VALUE });

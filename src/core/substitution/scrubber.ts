@@ -17,6 +17,7 @@ import type { CutEdges } from "./content-range.ts";
 import { exactStandIn, inPlaceStandIn, type Spelling } from "./form.ts";
 import { formsOf } from "./forms.ts";
 import { ScrubBody, type ScrubMode, SniffedBody, type StandInFor } from "./scrub-body.ts";
+import { minBodyValueBytes, minFieldValueBytes } from "./scrub-bounds.ts";
 import { CutPart, ScrubByteRanges, ScrubPart } from "./scrub-part.ts";
 import { type Match, PatternSet } from "./search.ts";
 import { ByteSniffer } from "./sniffer.ts";
@@ -44,11 +45,6 @@ interface Meaning {
   /** Another value has a form of the same bytes. */
   also: Meaning | undefined;
 }
-
-/** A shorter value is not scrubbed from bodies. */
-export const minBodyValueBytes = 8;
-/** A shorter value is not scrubbed at all. */
-export const minFieldValueBytes = 4;
 
 export class Scrubber {
   /** Nothing to look for: responses may pass unread. */
