@@ -3,6 +3,7 @@
 
 import { z } from "zod";
 import { parseAuthority } from "../core/authority/authority.ts";
+import { isIpLiteral } from "../core/authority/host.ts";
 import { parseCidr } from "../core/authority/ip.ts";
 import { type HostPattern, parseHostPattern } from "../core/authority/pattern.ts";
 import { type EgressPattern, parseEgressPattern } from "../core/authority/policy.ts";
@@ -20,6 +21,7 @@ import { type AnyRoute, fields, route } from "./route.ts";
 
 const access: readonly Permission[] = ["manage:secrets", "write:sandboxes"];
 const MAX_FIELDS = 100;
+const MAX_UNKNOWN = 10;
 
 const explainBody = fields({
   /** Id or name. */
@@ -87,8 +89,11 @@ export function explainRoutes(store: Store, clock: Clock, rules: () => Deploymen
       answer: explainAnswer,
       handle: async ({ body, caller }): Promise<z.input<typeof explainAnswer>> => {
         const { grants, assumed } = await grantsFor(store, clock, caller.organizationId, body);
-        const fill = placeholdersIn(grants.grants);
+        const unknown = new Set<string>();
+        const fill = placeholdersIn(grants.grants, unknown);
         const { authority, target } = parseUrl(fill(body.url));
+        const hasAddress = isIpLiteral(authority.host) ? "" : "a public address and ";
+        assumed.unshift(`the destination has ${hasAddress}a certificate that verifies`);
         const given = body.headers.map(({ name, value }) => makeField(name, fill(value)));
         const bodyText = fill(body.body);
         const asked = grants.grants.find((grant) => grant.name === body.secret);
@@ -99,6 +104,7 @@ export function explainRoutes(store: Store, clock: Clock, rules: () => Deploymen
           tried.push(makeField("Authorization", `Bearer ${asked.placeholder}`));
           assumed.push(`${asked.name} is sent as a Bearer token`);
         }
+        for (const env of unknown) assumed.push(`$${env} is sent as it stands: it is no mount`);
         const head: RequestHead = {
           method: body.method.toUpperCase(),
           target,
@@ -142,7 +148,7 @@ async function grantsFor(
   organizationId: string,
   { sandbox, secret }: Asked,
 ): Promise<{ grants: SandboxGrants; assumed: string[] }> {
-  const assumed = ["the destination has a public address and a certificate that verifies"];
+  const assumed: string[] = [];
   if (sandbox !== undefined) {
     const known = await store.sandboxes.get(organizationId, sandbox);
     const record = known === undefined ? undefined : await store.egress.resolve(known.id, clock());
@@ -211,17 +217,27 @@ function grantsOfSecret(secret: SecretRecord): SandboxGrants {
   };
 }
 
-/** `$ENV` and `${ENV}` stand for a mount's placeholder, as a shell in the sandbox would have it. */
-function placeholdersIn(grants: readonly Grant[]): (text: string) => string {
+/**
+ * `$ENV` and `${ENV}` stand for a mount's placeholder, as a shell in the sandbox would have it. What is spelled like a
+ * variable and is no mount goes to `unknown`, a few at most: lower case is JSON's (`$ref`) and others' own.
+ */
+function placeholdersIn(grants: readonly Grant[], unknown: Set<string>): (text: string) => string {
   const byEnv = new Map(grants.map((grant) => [grant.env, grant.placeholder]));
   return (text) =>
     text.replace(/\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))/g, (whole, braced?: string, bare?: string) => {
-      return byEnv.get(braced ?? bare ?? "") ?? whole;
+      const env = braced ?? bare ?? "";
+      const placeholder = byEnv.get(env);
+      if (placeholder === undefined && unknown.size < MAX_UNKNOWN && /^[A-Z_][A-Z\d_]{0,63}$/.test(env))
+        unknown.add(env);
+      return placeholder ?? whole;
     });
 }
 
 function parseUrl(text: string) {
-  const match = /^(?:(https?):\/\/)?([^/?#]+)([/?][^#]*)?(?:#.*)?$/i.exec(text.trim());
+  const match = /^(?:([a-z][a-z\d+.-]*):\/\/)?([^/?#]+)([/?][^#]*)?(?:#.*)?$/i.exec(text.trim());
+  if (match?.[1] !== undefined && !/^https?$/i.test(match[1])) {
+    throw new Problem(400, "url: must be http or https, as https://api.example.com/path");
+  }
   const scheme = match?.[1]?.toLowerCase() === "http" ? "http" : "https";
   const parsed = parseAuthority(match?.[2] ?? "", scheme);
   if (match === null || parsed.kind === "invalid") {

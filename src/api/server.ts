@@ -84,6 +84,7 @@ const defaultRules: DeploymentRules = {
   intercept: "granted",
   tunnelHosts: [],
   plainHttpHosts: [],
+  allowPrivate: [],
   bufferBytes: 1_048_576,
 };
 const defaultMaxFailedLogins = 60;

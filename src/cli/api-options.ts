@@ -39,6 +39,7 @@ function rulesOf(config: Config): DeploymentRules {
     intercept: config.intercept,
     tunnelHosts: config.tunnelHosts,
     plainHttpHosts: config.plainHttpHosts,
+    allowPrivate: config.allowPrivate,
     bufferBytes: config.bufferBytes,
   };
 }

@@ -2,7 +2,7 @@
 
 import type { Command } from "commander";
 import { defineClientFlags, withApi } from "./api-access.ts";
-import { expectList, expectObject, type JsonObject, textOf } from "./api-client.ts";
+import { type ApiClient, ApiError, expectList, expectObject, type JsonObject, textOf } from "./api-client.ts";
 import { type Cli, CliError, collect, newCommand } from "./command.ts";
 import { printFields, printJson } from "./output.ts";
 
@@ -42,12 +42,25 @@ export function define(cli: Cli): Command {
       });
     }
     await withApi(cli, flags, async ({ client }) => {
-      const answer = expectObject(await client.call("POST", "/explain", requestBody(url, options)));
+      const answer = await ask(client, url, options);
       if (options.json) printJson(cli, answer);
       else show(cli, answer);
       if (textOf(answer, "outcome") !== "substituted") cli.exitCode = 1;
     });
   });
+}
+
+/** A name that is not there is wrong usage: 1 would say that nothing is substituted. */
+async function ask(client: ApiClient, url: string, options: ExplainOptions): Promise<JsonObject> {
+  try {
+    return expectObject(await client.call("POST", "/explain", requestBody(url, options)));
+  } catch (error) {
+    const [, kind] = error instanceof ApiError ? (/^(Sandbox|Secret) not found$/.exec(error.message) ?? []) : [];
+    if (kind === undefined) throw error;
+    const [noun, name] = kind === "Sandbox" ? ["sandbox", options.sandbox] : ["secret named", options.secret];
+    const hint = `keyswap ${kind.toLowerCase()} list shows those there are.`;
+    throw new CliError(2, `there is no ${noun} ${JSON.stringify(name)}`, { hint, cause: error });
+  }
 }
 
 function requestBody(url: string, { sandbox, secret, request, header = [], data }: ExplainOptions): JsonObject {

@@ -1,12 +1,13 @@
 // Would this request be substituted? The proxy's own decisions, run on a request that somebody describes instead of one
 // that was sent: egress policy, interception, then every placeholder in head and body.
 //
-// What only the network knows is left out, and the one who asks should say so: the name's addresses (internal ones are
-// refused), the destination's certificate, and whether grants are on their way to a proxy.
+// What only the network knows is left out, and the one who asks should say so: a name's addresses (internal ones are
+// refused, and an address that is given itself is judged here), the destination's certificate, and whether grants are on their way to a proxy.
 
 import type { NotSubstituted, Substitution } from "./audit.ts";
 import { describeNotSubstituted } from "./audit-words.ts";
 import type { Authority } from "./authority/authority.ts";
+import { type Cidr, cidrContains, classifyIp, parseIp } from "./authority/ip.ts";
 import { HostMatcher, type HostPattern, patternMatches } from "./authority/pattern.ts";
 import { decideIntercept, type EgressPolicy, EgressRules } from "./authority/policy.ts";
 import type { SandboxGrants } from "./grants.ts";
@@ -24,6 +25,8 @@ export interface DeploymentRules {
   readonly intercept: "granted" | "all";
   readonly tunnelHosts: readonly HostPattern[];
   readonly plainHttpHosts: readonly HostPattern[];
+  /** Internal addresses that may be dialled all the same. */
+  readonly allowPrivate: readonly Cidr[];
   /** In bytes. */
   readonly bufferBytes: number;
 }
@@ -37,7 +40,8 @@ export interface ExplainedRequest {
 
 /**
  * `substituted`: every placeholder is written. `partly`: some are. `withheld`: none is, all go out unchanged. `blocked`:
- * one may not be written and the policy refuses the request. `denied`: the egress policy does. `tunnelled`: the
+ * one may not be written and the policy refuses the request. `denied`: the egress policy does,
+ * or the destination is an internal address. `tunnelled`: the
  * connection is not opened up, so that nothing in it is seen. `nothing`: the request holds no placeholder.
  */
 export type ExplainOutcome = "substituted" | "partly" | "withheld" | "blocked" | "denied" | "tunnelled" | "nothing";
@@ -85,9 +89,10 @@ export function explain(request: ExplainedRequest, grants: SandboxGrants, rules:
   });
 
   const egress = new EgressRules([rules.egress, grants.egress]).decide(authority);
-  if (egress.kind === "denied") {
-    const denied = result("denied", { kind: "denied", explain: egress.explain });
-    return { ...denied, summary: `The request is refused: ${egress.explain}.` };
+  const refusal = egress.kind === "denied" ? egress.explain : internalAddress(authority, rules);
+  if (refusal !== undefined) {
+    const denied = result("denied", { kind: "denied", explain: refusal });
+    return { ...denied, summary: `The request is refused: ${refusal}.` };
   }
 
   const secure = authority.scheme === "https" || matches(rules.plainHttpHosts, authority);
@@ -124,6 +129,14 @@ export function explain(request: ExplainedRequest, grants: SandboxGrants, rules:
   function reasonsOf(): string {
     return [...new Set(left.map((entry) => describeNotSubstituted(entry, authority.host)))].join("; ");
   }
+}
+
+/** Why an address may not be dialled; undefined for one that may, and for every name. */
+function internalAddress({ host }: Authority, { allowPrivate }: DeploymentRules): string | undefined {
+  const ip = parseIp(host);
+  const kind = ip === undefined ? "public" : classifyIp(ip);
+  if (ip === undefined || kind === "public" || allowPrivate.some((cidr) => cidrContains(cidr, ip))) return undefined;
+  return `${host} is an internal address (${kind}), and the operator does not list it as one that may be dialled`;
 }
 
 function connectionOf(

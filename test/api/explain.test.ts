@@ -58,13 +58,33 @@ describe("POST /explain", () => {
     });
   });
 
+  it("assumes of an address nothing that it says itself", async () => {
+    await api.call("POST", "/secret", {
+      name: "ADDRESSED",
+      value: "value-for-addresses",
+      hosts: ["8.8.8.8", "10.1.2.3"],
+    });
+    const ask = async (url: string) => (await api.call("POST", "/explain", { secret: "ADDRESSED", url })).body;
+    const sent = await ask("https://8.8.8.8/");
+    expect(sent).toMatchObject({ outcome: "substituted" });
+    expect(sent.assumed[0]).toBe("the destination has a certificate that verifies");
+    expect(await ask("https://10.1.2.3/")).toMatchObject({ outcome: "denied", connection: { kind: "denied" } });
+  });
+
+  it("says which variables are no mounts, and leaves what only looks like one alone", async () => {
+    const url = "https://api.openai.com/?k=$NOPE&l=$OPENAI_API_KEY";
+    const { body } = await api.call("POST", "/explain", { sandbox, url, body: '{"$ref":"x","again":"$NOPE"}' });
+    expect(body.substituted).toEqual([{ secret: "OPENAI", surface: "query" }]);
+    expect(body.assumed.slice(1)).toEqual(["$NOPE is sent as it stands: it is no mount"]);
+  });
+
   it.each([
     [{ url: "https://a.test" }, 400, "sandbox: name a sandbox"],
     [{ sandbox: "none", url: "https://a.test" }, 404, "Sandbox not found"],
     [{ secret: "NONE", url: "https://a.test" }, 404, "Secret not found"],
     [{ sandbox: "box", secret: "OPENAI_EU", url: "https://a.test" }, 400, "is not mounted"],
     [{ secret: "OPENAI", url: "https://[zzz]/" }, 400, "url: must be as"],
-    [{ secret: "OPENAI", url: "ftp://a.test/" }, 400, "url: must be as"],
+    [{ secret: "OPENAI", url: "ftp://a.test/" }, 400, "url: must be http or https"],
     [{ secret: "OPENAI" }, 400, "url"],
   ])("refuses %j with %i", async (question, status, message) => {
     const answer = await api.call("POST", "/explain", question);

@@ -49,8 +49,9 @@ test("a sandbox's request, surface by surface, as JSON without a value", async (
 test.each([
   [["explain", "https://a.example/"], /give --sandbox, --secret, or both/, 2],
   [["explain", "https://a.example/", "--secret", "OPENAI", "-H", "nonsense"], /"nonsense" is no header field/, 2],
-  [["explain", "ftp://a.example/", "--secret", "OPENAI"], /url/i, 2],
-  [["explain", "https://a.example/", "--secret", "NOPE"], /not found/i, 1],
+  [["explain", "ftp://a.example/", "--secret", "OPENAI"], /must be http or https/, 2],
+  [["explain", "https://a.example/", "--secret", "NOPE"], /no secret named "NOPE"\n.*keyswap secret list/, 2],
+  [["explain", "https://a.example/", "--sandbox", "nope"], /no sandbox "nope"\n.*keyswap sandbox list/, 2],
 ])("%j is refused with what is wrong", async (args, message, code) => {
   const outcome = await bench.run(args);
   expect(outcome).toMatchObject({ code, stdout: "" });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { parseAuthority } from "../../src/core/authority/authority.ts";
+import { parseCidr } from "../../src/core/authority/ip.ts";
 import { type HostPattern, parseHostPattern } from "../../src/core/authority/pattern.ts";
 import { parseEgressPattern } from "../../src/core/authority/policy.ts";
 import { type DeploymentRules, explain } from "../../src/core/explain.ts";
@@ -12,6 +13,7 @@ const rules: DeploymentRules = {
   intercept: "granted",
   tunnelHosts: [],
   plainHttpHosts: [],
+  allowPrivate: [],
   bufferBytes: 1024,
 };
 const A = placeholder("a");
@@ -116,6 +118,26 @@ describe("an explanation", () => {
       expect(answer).toMatchObject({ outcome: "denied", connection: { kind: "denied" }, substituted: [] });
       expect(answer.summary).toContain("denies *.good.test");
     }
+  });
+
+  it.each([
+    ["169.254.169.254", "metadata"],
+    ["10.1.2.3", "private"],
+    ["[::1]", "loopback"],
+    ["[::ffff:127.0.0.1]", "loopback"],
+    ["0x7f.1", "loopback"],
+  ])("refuses the internal address %s as the proxy does, unless it is listed", (host, kind) => {
+    const grants = [grant("ANY", "real-value-0123456789", { placeholder: A, hosts: [] })];
+    const answer = ask(`https://${host}/`, bearer, { grants });
+    expect(answer).toMatchObject({ outcome: "denied", connection: { kind: "denied" }, substituted: [] });
+    expect(answer.summary).toContain(`(${kind})`);
+    const allowPrivate = ["0.0.0.0/0", "::/0"].flatMap((text) => parseCidr(text) ?? []);
+    expect(ask(`https://${host}/`, bearer, { grants, rules: { allowPrivate } }).outcome).toBe("substituted");
+  });
+
+  it("lets a public address be one", () => {
+    const grants = [grant("ANY", "real-value-0123456789", { placeholder: A, hosts: ["8.8.8.8"] })];
+    expect(ask("https://8.8.8.8/", bearer, { grants }).outcome).toBe("substituted");
   });
 
   it("tells that violations are blocked", () => {
