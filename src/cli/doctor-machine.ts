@@ -2,25 +2,28 @@
 
 import { X509Certificate } from "node:crypto";
 import { accessSync, constants, existsSync, readFileSync, statSync } from "node:fs";
-import { createServer, isIP } from "node:net";
-import { join } from "node:path";
-import { connect } from "node:tls";
+import { connect as connectTcp, createServer, isIP } from "node:net";
+import { dirname, join } from "node:path";
+import { connect as connectTls } from "node:tls";
 import type { Config } from "../config/settings.ts";
 import { variableName } from "../config/settings.ts";
 import { expiryWarning } from "../tls/authority.ts";
 import { formatAddress } from "./address.ts";
-import { findRunningApi } from "./api-access.ts";
+import { findRunningApi, type RunningApi } from "./api-access.ts";
 import { ApiClient, type JsonObject } from "./api-client.ts";
-import { codeOf } from "./data-folder.ts";
+import { CliError } from "./cli-error.ts";
+import { codeOf, DataFolder } from "./data-folder.ts";
 import type { Finding } from "./finding.ts";
 import { listSecrets } from "./secret-list.ts";
 
 export function checkDataFolder({ dataDir }: Config): Finding {
   const subject = "data folder";
-  if (!existsSync(dataDir)) return { subject, state: "note", detail: `${dataDir} is made by the first start` };
+  let nearest = dataDir;
+  while (!existsSync(nearest) && nearest !== dirname(nearest)) nearest = dirname(nearest);
   try {
-    accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK);
-    return { subject, state: "ok", detail: dataDir };
+    accessSync(nearest, constants.R_OK | constants.W_OK | constants.X_OK);
+    if (nearest === dataDir) return { subject, state: "ok", detail: dataDir };
+    return { subject, state: "note", detail: `${dataDir} is made by the first start` };
   } catch (error) {
     const advice = `Give it to the user that runs keyswap, or set ${variableName("dataDir")}.`;
     return { subject, state: "failed", detail: `${dataDir} cannot be written (${codeOf(error)})`, advice };
@@ -62,36 +65,89 @@ export function checkAuthority({ certsDir }: Config, now: number): readonly Find
   return findings;
 }
 
-/** Whether a keyswap runs and answers; where none runs, whether its ports are free. */
-export async function checkService(
-  config: Config,
-): Promise<{ findings: readonly Finding[]; secrets: readonly JsonObject[] }> {
-  const running = await findRunningApi(config);
-  if (running === undefined) {
-    const keys = ["proxyListen", "apiListen", "adminListen", "tlsListen", "httpListen"] as const;
-    const given = keys.flatMap((key) => (config[key] === undefined ? [] : [{ key, address: config[key] }]));
-    const findings = await Promise.all(
-      given.map(async ({ key, address }): Promise<Finding> => {
-        const subject = `port ${formatAddress(address)}`;
-        const fault = await tryListen(address);
-        if (fault === undefined) return { subject, state: "ok", detail: "free" };
-        return { subject, state: "failed", detail: `cannot be taken (${fault})`, advice: `Set ${variableName(key)}.` };
-      }),
-    );
-    return { findings: [{ subject: "keyswap", state: "note", detail: "none is running" }, ...findings], secrets: [] };
+export interface ServiceCheck {
+  readonly findings: readonly Finding[];
+  /** Undefined where they were not read. */
+  readonly secrets: readonly JsonObject[] | undefined;
+}
+
+/** Whether a keyswap runs and answers, and its proxy with it; where none runs, whether its ports are free. */
+export async function checkService(config: Config): Promise<ServiceCheck> {
+  const subject = "Secret API";
+  const isRemote = config.secretApiUrl !== undefined;
+  let running: RunningApi | undefined;
+  try {
+    // Nothing runs on a folder that is not there; looking would make it.
+    running = isRemote || existsSync(config.dataDir) ? await findRunningApi(config) : undefined;
+  } catch (error) {
+    if (!(error instanceof CliError)) throw error;
+    // A machine with a proxy alone has the proxy's key, and need not have one that lists secrets.
+    const unasked: Finding = { subject, state: isRemote ? "note" : "failed", detail: `not asked: ${error.message}` };
+    return { findings: [unasked, ...(isRemote ? [await checkProxy(config)] : [])], secrets: undefined };
   }
+  if (running === undefined) {
+    const none: Finding = { subject: "keyswap", state: "note", detail: "none is running" };
+    return { findings: [none, ...(await checkPorts(config))], secrets: undefined };
+  }
+  const proxy = await checkProxy(config);
   const client = new ApiClient(running);
   try {
     const secrets = await listSecrets(client);
     const detail = `${running.url} answers, ${secrets.length} secret${secrets.length === 1 ? "" : "s"}`;
-    return { findings: [{ subject: "Secret API", state: "ok", detail }], secrets };
+    return { findings: [{ subject, state: "ok", detail }, proxy], secrets };
   } catch (error) {
     const detail = error instanceof Error ? error.message : "no answer";
     const advice = `Check ${variableName("secretApiUrl")} and ${variableName("apiKey")}.`;
-    return { findings: [{ subject: "Secret API", state: "failed", detail, advice }], secrets: [] };
+    return { findings: [{ subject, state: "failed", detail, advice }, proxy], secrets: undefined };
   } finally {
     client.close();
   }
+}
+
+function checkPorts(config: Config): Promise<readonly Finding[]> {
+  const keys = ["proxyListen", "apiListen", "adminListen", "tlsListen", "httpListen"] as const;
+  const given = keys.flatMap((key) => (config[key] === undefined ? [] : [{ key, address: config[key] }]));
+  return Promise.all(
+    given.map(async ({ key, address }): Promise<Finding> => {
+      const subject = `port ${formatAddress(address)}`;
+      const fault = await tryListen(address);
+      if (fault === undefined) return { subject, state: "ok", detail: "free" };
+      return { subject, state: "failed", detail: `cannot be taken (${fault})`, advice: `Set ${variableName(key)}.` };
+    }),
+  );
+}
+
+/**
+ * Whether the proxy that goes with a Secret API takes connections. One whose place was never said is this machine's own
+ * and has to; a URL that is meant for sandboxes need not lead anywhere from here, and neither has a machine whose API is
+ * elsewhere to run a proxy.
+ */
+async function checkProxy(config: Config): Promise<Finding> {
+  const { configuredProxyUrl } = await import("./compose.ts");
+  const own = DataFolder.open(config.dataDir).readRunRecord()?.proxy;
+  const isElsewhere = config.secretApiUrl !== undefined;
+  const url = own === undefined || isElsewhere ? configuredProxyUrl(config) : `http://${own}`;
+  const subject = `proxy ${url}`;
+  const fault = await tryReach(new URL(url));
+  if (fault === undefined) return { subject, state: "ok", detail: "takes connections" };
+  const detail = `takes no connections from here (${fault})`;
+  if (isElsewhere || config.proxyUrl !== undefined) return { subject, state: "note", detail };
+  const advice = `Start keyswap proxy, or set ${variableName("proxyUrl")} to where sandboxes reach one.`;
+  return { subject, state: "failed", detail, advice };
+}
+
+function tryReach({ protocol, hostname, port }: URL): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const host = hostname.replace(/^\[(.*)\]$/, "$1");
+    const socket = connectTcp({ host, port: Number(port || (protocol === "https:" ? 443 : 80)) });
+    const end = (fault?: string) => {
+      socket.destroy();
+      resolve(fault);
+    };
+    socket.setTimeout(REACH_TIMEOUT_MS, () => end(`no answer in ${REACH_TIMEOUT_MS / 1000} s`));
+    socket.on("error", (error) => end(codeOf(error)));
+    socket.on("connect", () => end());
+  });
 }
 
 function tryListen(address: { readonly host: string; readonly port: number }): Promise<string | undefined> {
@@ -106,9 +162,13 @@ const MAX_HOSTS = 5;
 const REACH_TIMEOUT_MS = 5_000;
 
 /** Whether hosts that secrets are for can be reached from here, directly, with a certificate that this machine trusts. */
-export async function checkHosts(config: Config, secrets: readonly JsonObject[]): Promise<readonly Finding[]> {
+export async function checkHosts(
+  config: Config,
+  secrets: readonly JsonObject[] | undefined,
+): Promise<readonly Finding[]> {
   const subject = "upstream";
   if (config.upstreamProxy !== undefined) return [{ subject, state: "skipped", detail: "a parent proxy is set" }];
+  if (secrets === undefined) return [{ subject, state: "skipped", detail: "secrets were not read" }];
   const named = secrets.flatMap(({ hosts }) => (Array.isArray(hosts) ? hosts.map(String) : []));
   const hosts = [...new Set(named)].filter((host) => !host.startsWith("*.")).slice(0, MAX_HOSTS);
   if (hosts.length === 0) return [{ subject, state: "skipped", detail: "no secret names a host to try" }];
@@ -126,7 +186,7 @@ function tryConnect(host: string, extraCa: string | undefined): Promise<string |
   return new Promise((resolve) => {
     // An address is no name that SNI could hold (RFC 6066, section 3); Node refuses one. IPv6 is on no host list.
     const servername = isIP(host) === 0 ? { servername: host } : {};
-    const socket = connect({ host, port: 443, ...servername, ...(extraCa === undefined ? {} : { ca: extraCa }) });
+    const socket = connectTls({ host, port: 443, ...servername, ...(extraCa === undefined ? {} : { ca: extraCa }) });
     const end = (fault?: string) => {
       socket.destroy();
       resolve(fault);

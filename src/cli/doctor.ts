@@ -6,7 +6,7 @@
 import type { Command } from "commander";
 import { loadConfig } from "../config/load.ts";
 import { type Cli, CliError, newCommand } from "./command.ts";
-import { checkAuthority, checkDataFolder, checkHosts, checkService } from "./doctor-machine.ts";
+import { checkAuthority, checkDataFolder, checkHosts, checkService, type ServiceCheck } from "./doctor-machine.ts";
 import { runtimes } from "./doctor-runtimes.ts";
 import type { Finding } from "./finding.ts";
 import { clean, printJson } from "./output.ts";
@@ -39,12 +39,7 @@ export function define(cli: Cli): Command {
       if (!options.json) print(cli, finding);
     };
     for (const finding of await checkMachine(cli, flags)) tell(finding);
-    const { openTrial } = await import("./doctor-trial.ts");
-    await using trial = await openTrial(cli.env);
-    // One after the other: a machine that is busy with all of them says little about each.
-    for (const runtime of runtimes.filter(({ name }) => wanted.length === 0 || wanted.includes(name))) {
-      tell(await trial.try(runtime));
-    }
+    await tryRuntimes(cli, wanted, tell);
     const failed = findings.filter(({ state }) => state === "failed").length;
     if (options.json)
       printJson(
@@ -56,13 +51,22 @@ export function define(cli: Cli): Command {
   });
 }
 
+const unchecked: ServiceCheck = {
+  findings: [{ subject: "keyswap", state: "skipped", detail: "whether one runs is seen in the data folder" }],
+  secrets: undefined,
+};
+
 async function checkMachine(cli: Cli, flags: Flags): Promise<readonly Finding[]> {
   try {
-    const config = await loadConfig({ command: "start", flags, env: cli.env });
-    const { findings, secrets } = await checkService(config);
+    const { secretApiUrl } = await loadConfig({ command: "client", flags, env: cli.env });
+    // Where the Secret API is elsewhere, a proxy is what could run here.
+    const command = secretApiUrl === undefined ? "start" : "proxy";
+    const config = await loadConfig({ command, flags, env: cli.env });
+    const dataFolder = checkDataFolder(config);
+    const { findings, secrets } = dataFolder.state === "failed" ? unchecked : await checkService(config);
     return [
       { subject: "configuration", state: "ok", detail: "no fault" },
-      checkDataFolder(config),
+      dataFolder,
       ...checkAuthority(config, Date.now()),
       ...findings,
       ...(await checkHosts(config, secrets)),
@@ -71,6 +75,22 @@ async function checkMachine(cli: Cli, flags: Flags): Promise<readonly Finding[]>
     // By its code: it lists every fault and what to do.
     if (!(error instanceof Error && "code" in error && error.code === "config-invalid")) throw error;
     return [{ subject: "configuration", state: "failed", detail: error.message, advice: "See docs/configuration.md." }];
+  }
+}
+
+/** All of them where none is `wanted`. */
+async function tryRuntimes(cli: Cli, wanted: readonly string[], tell: (finding: Finding) => void): Promise<void> {
+  const { openTrial } = await import("./doctor-trial.ts");
+  try {
+    await using trial = await openTrial(cli.env);
+    // One after the other: a machine that is busy with all of them says little about each.
+    for (const runtime of runtimes.filter(({ name }) => wanted.length === 0 || wanted.includes(name))) {
+      tell(await trial.try(runtime));
+    }
+  } catch (error) {
+    if (!(error instanceof CliError)) throw error;
+    const advice = error.hint === undefined ? {} : { advice: error.hint };
+    tell({ subject: "runtimes", state: "failed", detail: error.message, ...advice });
   }
 }
 

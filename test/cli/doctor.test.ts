@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -104,5 +104,71 @@ describe("with a keyswap that runs", () => {
     expect([outcome.code, outcome.stderr]).toEqual([0, ""]);
     const upstream = findingsOf(outcome).find(({ subject }) => subject === "upstream 127.0.0.1");
     expect(upstream).toMatchObject({ state: expect.stringMatching(/^(ok|note)$/) });
+    const proxy = findingsOf(outcome).find(({ subject }) => subject.startsWith("proxy http://127.0.0.1:"));
+    expect(proxy).toMatchObject({ state: "ok", detail: "takes connections" });
   });
+
+  test("the API alone is not enough: its proxy has to take connections", async () => {
+    await using other = makeWorkbench();
+    const { ready } = await other.start(["api"]);
+    const outcome = await other.run(["doctor", "curl", "--json"]);
+    expect(outcome.code).toBe(1);
+    expect(findingsOf(outcome).filter(({ state }) => state === "failed")).toEqual([
+      {
+        subject: expect.stringMatching(/^proxy http:/),
+        state: "failed",
+        detail: expect.stringContaining("takes no connections from here"),
+        advice: "Start keyswap proxy, or set KEYSWAP_PROXY_URL to where sandboxes reach one.",
+      },
+    ]);
+    // A machine whose API is elsewhere: the configuration is that of a proxy, or of commands alone.
+    const elsewhere = await bench.run(["doctor", "curl", "--json"], {
+      env: {
+        KEYSWAP_SECRET_API_URL: ready.api,
+        KEYSWAP_API_KEY: readFileSync(join(other.dataDir, "api-key"), "utf8").trim(),
+      },
+    });
+    expect([elsewhere.code, elsewhere.stderr]).toEqual([0, ""]);
+    expect(findingsOf(elsewhere)).toEqual(
+      expect.arrayContaining([
+        { subject: "configuration", state: "ok", detail: "no fault" },
+        { subject: "Secret API", state: "ok", detail: `${ready.api} answers, 0 secrets` },
+        expect.objectContaining({ subject: expect.stringMatching(/^proxy http:/), state: "note" }),
+      ]),
+    );
+    // With the proxy's key alone, as a proxy's machine has it.
+    await using third = makeWorkbench({ KEYSWAP_SECRET_API_URL: ready.api });
+    const keyless = await third.run(["doctor", "curl", "--json"]);
+    expect([keyless.code, keyless.stderr]).toEqual([0, ""]);
+    expect(findingsOf(keyless)).toContainEqual(
+      expect.objectContaining({ subject: "Secret API", state: "note", detail: expect.stringMatching(/no API key/) }),
+    );
+  });
+});
+
+test("where none runs, no secrets were read, and no data folder is made", async () => {
+  await using other = makeWorkbench();
+  const dataDir = join(other.dataDir, "below");
+  const outcome = await other.run(["doctor", "curl", "--json"], { env: { KEYSWAP_DATA_DIR: dataDir } });
+  expect(outcome.code).toBe(0);
+  expect(findingsOf(outcome)).toEqual(
+    expect.arrayContaining([
+      { subject: "data folder", state: "note", detail: `${dataDir} is made by the first start` },
+      { subject: "upstream", state: "skipped", detail: "secrets were not read" },
+    ]),
+  );
+  expect(existsSync(dataDir)).toBe(false);
+});
+
+test("folders that cannot be written are findings like others", async () => {
+  // Below a file, so that not even root could.
+  const file = join(bench.env.HOME!, "file");
+  writeFileSync(file, "");
+  const env = { KEYSWAP_DATA_DIR: join(file, "data"), TMPDIR: file };
+  const outcome = await bench.run(["doctor", "curl", "--json"], { env });
+  expect([outcome.code, outcome.stderr]).toEqual([1, ""]);
+  expect(findingsOf(outcome).filter(({ state }) => state === "failed")).toEqual([
+    expect.objectContaining({ subject: "data folder", advice: expect.stringContaining("KEYSWAP_DATA_DIR") }),
+    expect.objectContaining({ subject: "runtimes", advice: expect.stringContaining("TMPDIR") }),
+  ]);
 });
