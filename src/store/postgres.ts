@@ -48,8 +48,10 @@ export class PostgresDatabase implements Sql {
       types: { getTypeParser: (oid, format) => (oid === BIGINT_OID ? Number : pg.types.getTypeParser(oid, format)) },
     };
     this.#pool = new pg.Pool({ ...this.#config, max: MAX_CONNECTIONS, idleTimeoutMillis: 30_000 });
-    // An idle connection that breaks is replaced by the pool; without a listener it would end the process.
+    // A connection that breaks is replaced by the pool, or fails the next statement of the transaction that has it; without
+    // listeners, the pool's for idle ones and one of each connection's own, it would end the process.
     this.#pool.on("error", () => undefined);
+    this.#pool.on("connect", (client) => void client.on("error", () => undefined));
     this.#writes = new WriteQueue(
       async () => new PostgresSession(await connect(this.#pool)),
       (version) => this.#tell(version),
