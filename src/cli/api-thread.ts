@@ -5,6 +5,7 @@ import type { LogLevel } from "../telemetry/logger.ts";
 import { stderrLog } from "../telemetry/stderr.ts";
 import type { ApiReload, ApiService, ApiServiceOptions } from "./api-service.ts";
 import { CliError } from "./cli-error.ts";
+import { compileCacheFolder } from "./compile-cache.ts";
 import { boundThreads } from "./engine.ts";
 import { siblingFile } from "./sibling-file.ts";
 import { type StartFailure, toCliError } from "./start-failure.ts";
@@ -113,7 +114,9 @@ export async function startApiThread(data: ApiThreadData): Promise<ApiThread> {
  */
 function workerEntry(): string {
   const file = siblingFile(import.meta.url, "api-worker").href;
-  return `require("node:module").enableCompileCache(); import(${JSON.stringify(file)});`;
+  const cache = process.env.NODE_COMPILE_CACHE ?? compileCacheFolder();
+  const enable = cache === undefined ? "" : `require("node:module").enableCompileCache(${JSON.stringify(cache)}); `;
+  return `${enable}import(${JSON.stringify(file)});`;
 }
 
 type StartAnswer = Extract<FromApiThread, { readonly type: "ready" | "failed" }>;

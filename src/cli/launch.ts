@@ -2,10 +2,8 @@
 // runs the sources or the bundle that was made of them.
 
 import module from "node:module";
-import { homedir } from "node:os";
-import { join, resolve } from "node:path";
 import { currentBundle } from "./bundle.ts";
-import { makeFolder } from "./make-folder.ts";
+import { compileCacheFolder } from "./compile-cache.ts";
 
 /** Commands that go on running; for the others a second start of Node costs more than it saves. */
 const services: ReadonlySet<string> = new Set(["start", "proxy", "api"]);
@@ -66,25 +64,4 @@ export function launch(argv: readonly string[]): void {
     );
   }
   if (cache !== undefined) module.enableCompileCache(cache);
-}
-
-/**
- * Beside the packages, else in the user's home: compiled code is run unseen, so it must not lie where anybody could have
- * put it, as in Node's own choice below /tmp. Undefined: neither can be written.
- */
-function compileCacheFolder(): string | undefined {
-  const folders = [
-    resolve(import.meta.dirname, "../../node_modules/.cache"),
-    process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"),
-  ];
-  for (const folder of folders) {
-    try {
-      const path = join(folder, "keyswap");
-      makeFolder(path);
-      return path;
-    } catch {
-      // The next one.
-    }
-  }
-  return undefined;
 }

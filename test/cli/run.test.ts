@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -62,6 +62,16 @@ async function expectWholeWay(): Promise<void> {
 }
 
 describe("with a private keyswap", () => {
+  test("no compiled code is kept or read below the temporary folder, where anybody could have put it", async () => {
+    const folder = join(bench.env.HOME!, "temporary");
+    mkdirSync(folder);
+    const { code, stdout } = await bench.run(["run", "--", "echo", "ran"], {
+      env: { TMPDIR: folder },
+    });
+    expect([code, stdout]).toEqual([0, "ran\n"]);
+    expect(readdirSync(folder).filter((name) => name.includes("compile-cache"))).toEqual([]);
+  });
+
   test("curl's placeholder becomes the value at the host, and the answer shows the placeholder again", async () => {
     await expectWholeWay();
     expect(existsSync(join(bench.dataDir, "run.json"))).toBe(false);
