@@ -1,4 +1,4 @@
-// Making folders on the user's machine. Imports nothing but Node: launch.ts is read before everything else.
+// Making folders on the user's machine. Imports little: launch.ts is read before everything else.
 
 import { existsSync, mkdirSync, mkdtempSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
