@@ -84,7 +84,8 @@ export function secretRoutes(
       handle: async ({ body, caller }) => {
         const value = asSecretValue(body.name, body.value);
         if (body.placeholder !== undefined) refuseEntangled(value.reveal(), body.placeholder);
-        const warnings = warningsOf(body.hosts ?? [], value);
+        const warnings = hostWarnings(body.hosts ?? []);
+        const notes = notesOf(warnings, value);
         for (let attempt = 1; ; attempt++) {
           const secret: NewSecret = {
             organizationId: caller.organizationId,
@@ -97,7 +98,7 @@ export function secretRoutes(
             placeholder: body.placeholder ?? placeholderFor((count) => randomChars(random, count), value.byteLength),
             ownPlaceholder: body.placeholder !== undefined,
           };
-          const outcome = await store.create(secret, caller.actor, warnings.length > 0 ? { warnings } : {});
+          const outcome = await store.create(secret, caller.actor, notes);
           switch (outcome.kind) {
             case "created":
               return present(outcome.secret, warnings);
@@ -184,7 +185,7 @@ export function secretRoutes(
       handle: async ({ params, query, body, caller, request }) => {
         const id = params.secretId ?? "";
         const value = body.value === undefined ? undefined : asSecretValue(id, body.value);
-        const warnings = warningsOf(body.hosts ?? [], value);
+        const warnings = hostWarnings(body.hosts ?? []);
         // Daytona's Java SDK sends `"hosts":[]` with every update that does not set them: taken literally, rotating a
         // value would make the secret unrestricted.
         const keepRestriction =
@@ -200,8 +201,7 @@ export function secretRoutes(
           ...(body.placeholder === undefined ? {} : { placeholder: body.placeholder }),
           keepRestriction,
         };
-        const notes = warnings.length > 0 ? { warnings } : {};
-        const outcome = await store.update(caller.organizationId, id, patch, caller.actor, notes);
+        const outcome = await store.update(caller.organizationId, id, patch, caller.actor, notesOf(warnings, value));
         switch (outcome.kind) {
           case "updated":
             return present(outcome.secret, warnings);
@@ -266,14 +266,21 @@ export function randomChars(random: (size: number) => Uint8Array, count: number)
   return chars;
 }
 
-/** Of what was given; the rest was warned of when it came. */
-function warningsOf(hosts: readonly string[], value: SecretValue | undefined): readonly string[] {
-  const ofHosts = hosts.flatMap((text) => {
+function hostWarnings(list: readonly string[]): readonly string[] {
+  return list.flatMap((text) => {
     const verdict = judgeHost(text);
     return verdict.kind === "accepted" && verdict.warning !== undefined ? [verdict.warning] : [];
   });
+}
+
+/** For the audit. An answer does not tell of a short value: whoever gave it knows, and others have no field for it. */
+function notesOf(
+  ofHosts: readonly string[],
+  value: SecretValue | undefined,
+): { readonly warnings?: readonly string[] } {
   const ofValue = value === undefined ? undefined : shortValueWarning(value.byteLength);
-  return ofValue === undefined ? ofHosts : [...ofHosts, ofValue];
+  const warnings = ofValue === undefined ? ofHosts : [...ofHosts, ofValue];
+  return warnings.length === 0 ? {} : { warnings };
 }
 
 function refuseEntangled(value: Buffer, placeholder: string): void {

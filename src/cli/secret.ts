@@ -1,6 +1,8 @@
 // `keyswap secret …`: secrets through the Secret API, running or opened on the data folder for the command's time.
 
 import type { Command } from "commander";
+import type { SecretValue } from "../core/secret-value.ts";
+import { shortValueWarning } from "../core/substitution/scrub-bounds.ts";
 import { type ApiAccess, defineClientFlags, withApi } from "./api-access.ts";
 import { type ApiClient, expectObject, type JsonObject, textOf } from "./api-client.ts";
 import { type Cli, CliError, collect, newCommand } from "./command.ts";
@@ -62,8 +64,14 @@ function defineCreate(cli: Cli): Command {
     await withApi(cli, flags, async (api) => {
       const body = { name, value: value.reveal().toString("utf8"), hosts: host, ...sharedFields(options) };
       await show(cli, expectObject(await api.client.call("POST", "/secret", body)), options);
+      warnOfShort(cli, value);
     });
   });
+}
+
+function warnOfShort(cli: Cli, value: SecretValue | undefined): void {
+  const warning = value === undefined ? undefined : shortValueWarning(value.byteLength);
+  if (warning !== undefined) cli.stderr.write(`keyswap: warning: ${warning}\n`);
 }
 
 function defineUpdate(cli: Cli): Command {
@@ -95,6 +103,7 @@ function defineUpdate(cli: Cli): Command {
       // Said to the API as well, which does not take an empty list for a wish to widen.
       const path = `/secret/${encodeURIComponent(textOf(found, "id"))}${unrestricted ? "?unrestricted=true" : ""}`;
       await show(cli, expectObject(await api.client.call("PATCH", path, body)), options);
+      warnOfShort(cli, value);
     });
   });
 }

@@ -24,7 +24,7 @@ describe.skipIf(missing !== undefined)(`keyswap on PostgreSQL${missing === undef
     await one.start(["start"]);
     await two.start(["api"]);
     const created = await one.run(["secret", "create", "API", "--host", "a.example", "--value-stdin"], {
-      input: "hunter2",
+      input: "hunter2-hunter2",
     });
     expect([created.code, created.stderr]).toEqual([0, ""]);
     expect((await two.run(["secret", "list"])).stdout).toContain("API");

@@ -38,12 +38,12 @@ function contract(start: () => Promise<TestApi>): void {
   afterAll(() => api?.close());
 
   it("creates, gets, updates and deletes; the placeholder stays", async () => {
-    const created = await daytona.secret.create({ name: "LIFE", value: "first-value", hosts: ["api.example.com"] });
+    const created = await daytona.secret.create({ name: "LIFE", value: "first", hosts: ["api.example.com"] });
     expect(created).toMatchObject({ name: "LIFE", hosts: ["api.example.com"] });
     expect(created.placeholder).toMatch(/^dtn_secret_[a-z0-9]{25}$/);
     expect(JSON.stringify(created)).not.toContain("first");
 
-    const updated = await daytona.secret.update(created.id, { value: "second-value", hosts: ["*.example.com"] });
+    const updated = await daytona.secret.update(created.id, { value: "second", hosts: ["*.example.com"] });
     expect(updated).toMatchObject({ id: created.id, placeholder: created.placeholder, hosts: ["*.example.com"] });
     expect(await daytona.secret.get(created.id)).toEqual(updated);
 
