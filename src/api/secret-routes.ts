@@ -4,8 +4,8 @@ import { randomBytes } from "node:crypto";
 import { z } from "zod";
 import type { SecretValue } from "../core/secret-value.ts";
 import type { NewSecret, SecretPatch, SecretRecord, SecretStore } from "../core/store.ts";
-import { placeholderFor } from "../core/substitution/placeholder.ts";
-import { minBodyValueBytes, shortValueWarning } from "../core/substitution/scrub-bounds.ts";
+import { isEntangled, placeholderFor } from "../core/substitution/placeholder.ts";
+import { shortValueWarning } from "../core/substitution/scrub-bounds.ts";
 import {
   asSecretValue,
   description,
@@ -83,7 +83,7 @@ export function secretRoutes(
       faults: { 409: "The name or placeholder is taken" },
       handle: async ({ body, caller }) => {
         const value = asSecretValue(body.name, body.value);
-        if (body.placeholder !== undefined) refuseEntangled(value.reveal(), body.placeholder);
+        if (body.placeholder !== undefined && isEntangled(value.reveal(), body.placeholder)) throw entangled();
         const warnings = hostWarnings(body.hosts ?? []);
         const notes = notesOf(warnings, value);
         for (let attempt = 1; ; attempt++) {
@@ -281,11 +281,6 @@ function notesOf(
   const ofValue = value === undefined ? undefined : shortValueWarning(value.byteLength);
   const warnings = ofValue === undefined ? ofHosts : [...ofHosts, ofValue];
   return warnings.length === 0 ? {} : { warnings };
-}
-
-function refuseEntangled(value: Buffer, placeholder: string): void {
-  const literal = Buffer.from(placeholder, "latin1");
-  if (value.includes(literal) || (value.length >= minBodyValueBytes && literal.includes(value))) throw entangled();
 }
 
 function entangled(): Problem {

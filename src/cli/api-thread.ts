@@ -2,6 +2,7 @@
 
 import { Worker } from "node:worker_threads";
 import type { LogLevel } from "../telemetry/logger.ts";
+import { settledWithin } from "../telemetry/settled-within.ts";
 import { stderrLog } from "../telemetry/stderr.ts";
 import type { ApiReload, ApiService, ApiServiceOptions } from "./api-service.ts";
 import { CliError } from "./cli-error.ts";
@@ -97,12 +98,7 @@ export async function startApiThread(data: ApiThreadData): Promise<ApiThread> {
     close: async () => {
       isClosing = true;
       send({ type: "close" });
-      let timer: NodeJS.Timeout | undefined;
-      const late = new Promise((resolve) => {
-        timer = setTimeout(resolve, CLOSE_MS);
-      });
-      await Promise.race([ended, late]);
-      clearTimeout(timer);
+      await settledWithin(ended, CLOSE_MS);
       await worker.terminate();
     },
   };

@@ -2,7 +2,7 @@
 
 import { X509Certificate } from "node:crypto";
 import { accessSync, constants, existsSync, readFileSync, statSync } from "node:fs";
-import { connect as connectTcp, createServer, isIP } from "node:net";
+import { connect as connectTcp, createServer, isIP, type Socket } from "node:net";
 import { dirname, join } from "node:path";
 import { connect as connectTls } from "node:tls";
 import type { Config } from "../config/settings.ts";
@@ -14,12 +14,13 @@ import { ApiClient, type JsonObject } from "./api-client.ts";
 import { CliError } from "./cli-error.ts";
 import { codeOf, DataFolder } from "./data-folder.ts";
 import type { Finding } from "./finding.ts";
+import { missingFolders } from "./make-folder.ts";
 import { listSecrets } from "./secret-list.ts";
 
 export function checkDataFolder({ dataDir }: Config): Finding {
   const subject = "data folder";
-  let nearest = dataDir;
-  while (!existsSync(nearest) && nearest !== dirname(nearest)) nearest = dirname(nearest);
+  const [missing] = missingFolders(dataDir);
+  const nearest = missing === undefined ? dataDir : dirname(missing);
   try {
     accessSync(nearest, constants.R_OK | constants.W_OK | constants.X_OK);
     if (nearest === dataDir) return { subject, state: "ok", detail: dataDir };
@@ -137,16 +138,20 @@ async function checkProxy(config: Config): Promise<Finding> {
 }
 
 function tryReach({ protocol, hostname, port }: URL): Promise<string | undefined> {
+  const host = hostname.replace(/^\[(.*)\]$/, "$1");
+  return faultOf(connectTcp({ host, port: Number(port || (protocol === "https:" ? 443 : 80)) }), "connect");
+}
+
+/** Why a connection does not come about, as it tells by `event` that it has; it is not kept. */
+function faultOf(socket: Socket, event: "connect" | "secureConnect"): Promise<string | undefined> {
   return new Promise((resolve) => {
-    const host = hostname.replace(/^\[(.*)\]$/, "$1");
-    const socket = connectTcp({ host, port: Number(port || (protocol === "https:" ? 443 : 80)) });
     const end = (fault?: string) => {
       socket.destroy();
       resolve(fault);
     };
     socket.setTimeout(REACH_TIMEOUT_MS, () => end(`no answer in ${REACH_TIMEOUT_MS / 1000} s`));
     socket.on("error", (error) => end(codeOf(error)));
-    socket.on("connect", () => end());
+    socket.on(event, () => end());
   });
 }
 
@@ -183,16 +188,8 @@ export async function checkHosts(
 }
 
 function tryConnect(host: string, extraCa: string | undefined): Promise<string | undefined> {
-  return new Promise((resolve) => {
-    // An address is no name that SNI could hold (RFC 6066, section 3); Node refuses one. IPv6 is on no host list.
-    const servername = isIP(host) === 0 ? { servername: host } : {};
-    const socket = connectTls({ host, port: 443, ...servername, ...(extraCa === undefined ? {} : { ca: extraCa }) });
-    const end = (fault?: string) => {
-      socket.destroy();
-      resolve(fault);
-    };
-    socket.setTimeout(REACH_TIMEOUT_MS, () => end(`no answer in ${REACH_TIMEOUT_MS / 1000} s`));
-    socket.on("error", (error) => end(codeOf(error)));
-    socket.on("secureConnect", () => end());
-  });
+  // An address is no name that SNI could hold (RFC 6066, section 3); Node refuses one. IPv6 is on no host list.
+  const servername = isIP(host) === 0 ? { servername: host } : {};
+  const ca = extraCa === undefined ? {} : { ca: extraCa };
+  return faultOf(connectTls({ host, port: 443, ...servername, ...ca }), "secureConnect");
 }

@@ -14,10 +14,10 @@ import { LeafCache } from "../tls/leaf-cache.ts";
 import { inShell, type Runtime } from "./doctor-runtimes.ts";
 import type { Finding } from "./finding.ts";
 import { openJavaPort } from "./java-port.ts";
-import { makeTemporaryFolder } from "./make-folder.ts";
 import { openPrivateKeyswap, type PrivateKeyswap } from "./private-keyswap.ts";
 import { registerSandbox } from "./registered-sandbox.ts";
 import { sandboxEnvironment } from "./sandbox-environment.ts";
+import { makeTemporaryFolder } from "./temporary-folder.ts";
 import { makeTrustBundle } from "./trust-bundle.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;

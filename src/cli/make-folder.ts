@@ -1,9 +1,7 @@
 // Making folders on the user's machine. Imports little: launch.ts is read before everything else.
 
-import { existsSync, mkdirSync, mkdtempSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { CliError } from "./cli-error.ts";
+import { existsSync, mkdirSync, statSync } from "node:fs";
+import { dirname } from "node:path";
 import { codeOf } from "./errno.ts";
 
 /**
@@ -11,9 +9,7 @@ import { codeOf } from "./errno.ts";
  * a read-only file system and goes on for ever below /proc. Throws what the system says.
  */
 export function makeFolder(path: string): void {
-  const missing: string[] = [];
-  for (let at = path; !existsSync(at) && at !== dirname(at); at = dirname(at)) missing.unshift(at);
-  for (const folder of missing) {
+  for (const folder of missingFolders(path)) {
     try {
       mkdirSync(folder, { mode: 0o700 });
     } catch (error) {
@@ -24,14 +20,9 @@ export function makeFolder(path: string): void {
   if (!statSync(path).isDirectory()) mkdirSync(path);
 }
 
-/** A new folder for files of one command's time; the caller removes it. Throws CliError where it cannot be made. */
-export function makeTemporaryFolder(prefix: string): string {
-  try {
-    return mkdtempSync(join(tmpdir(), prefix));
-  } catch (error) {
-    throw new CliError(2, `a temporary folder cannot be made in ${tmpdir()} (${codeOf(error)})`, {
-      hint: "Set TMPDIR to a folder that can be written.",
-      cause: error,
-    });
-  }
+/** Those on the way to `path` that are not there, it too; the uppermost comes first. */
+export function missingFolders(path: string): readonly string[] {
+  const missing: string[] = [];
+  for (let at = path; !existsSync(at) && at !== dirname(at); at = dirname(at)) missing.unshift(at);
+  return missing;
 }

@@ -6,7 +6,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { getCACertificates } from "node:tls";
 import { encodeTrustStore } from "../tls/trust-store.ts";
-import { makeTemporaryFolder } from "./make-folder.ts";
+import { makeTemporaryFolder } from "./temporary-folder.ts";
 
 /** Add to the roots: Node, Bun, Deno. */
 const addingVariables = ["NODE_EXTRA_CA_CERTS", "DENO_CERT"] as const;

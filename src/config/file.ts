@@ -3,7 +3,7 @@
 import { readFile } from "node:fs/promises";
 import type { ErrorCode } from "yaml";
 import type { Fault } from "./faults.ts";
-import { FILE_SUFFIX, plainName, settingKeys } from "./settings.ts";
+import { settingKeyOf } from "./settings.ts";
 
 const MAX_FILE_BYTES = 1_048_576;
 
@@ -21,7 +21,7 @@ export async function readConfigFile(path: string): Promise<FileOutcome> {
   }
   if (source.length > MAX_FILE_BYTES) return fault(`is longer than ${MAX_FILE_BYTES} bytes`);
 
-  const parsed = await parseYaml(source, isSettingName);
+  const parsed = await parseYaml(source, (name) => settingKeyOf(name) !== undefined);
   if (parsed.kind === "malformed") return fault(parsed.problem);
   const { content } = parsed;
   if (content === null || content === undefined) return { kind: "table", table: new Map() };
@@ -29,11 +29,6 @@ export async function readConfigFile(path: string): Promise<FileOutcome> {
     return fault("must be one table of keys and values, such as proxy-listen: 127.0.0.1:8080");
   }
   return { kind: "table", table: new Map(Object.entries(content)) };
-}
-
-function isSettingName(text: string): boolean {
-  const plain = text.endsWith(FILE_SUFFIX) ? text.slice(0, -FILE_SUFFIX.length) : text;
-  return settingKeys.some((key) => plainName(key) === plain);
 }
 
 /**

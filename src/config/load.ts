@@ -19,6 +19,7 @@ import {
   type Place,
   plainName,
   type SettingKey,
+  settingKeyOf,
   settingKeys,
   settingOf,
 } from "./settings.ts";
@@ -176,12 +177,9 @@ function toVariable(plain: string): string {
   return `KEYSWAP_${plain.replaceAll("-", "_").toUpperCase()}`;
 }
 
-/** Of a setting, or of its `…-file` form. */
 function refusesEmpty(plain: string): boolean {
-  return settingKeys.some((key) => {
-    const name = plainName(key);
-    return (name === plain || name + FILE_SUFFIX === plain) && settingOf(key).refusesEmpty === true;
-  });
+  const key = settingKeyOf(plain);
+  return key !== undefined && settingOf(key).refusesEmpty === true;
 }
 
 /** What the first layer that has the setting says; a value and a file for it in one layer is a fault. */

@@ -440,3 +440,11 @@ export function variableName(key: SettingKey): string {
 
 /** Of the form that names a file which holds the value. */
 export const FILE_SUFFIX = "-file";
+
+/** The setting of this key in a file, itself or in its `…-file` form. */
+export function settingKeyOf(plain: string): SettingKey | undefined {
+  return settingKeys.find((key) => {
+    const name = plainName(key);
+    return name === plain || name + FILE_SUFFIX === plain;
+  });
+}

@@ -357,11 +357,9 @@ export class Http1Client implements Downstream, MessageHandler<RequestHead>, Tim
   #takes(): boolean {
     const { clock, options } = this.#services;
     this.#stall ??= new Stall(options.limits.stallTimeoutMs);
-    const { bytesWritten, writableLength } = this.#socket;
     const now = clock();
     this.deadlineAt = now + this.#stall.lookMs;
-    // Node counts what waits as written.
-    return !this.#stall.lasts(now, true, bytesWritten - writableLength);
+    return !this.#stall.lastsOn(this.#socket, now, true);
   }
 
   #boundIdle(): void {

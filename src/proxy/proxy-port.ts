@@ -4,10 +4,8 @@ import type { Socket } from "node:net";
 import { type AuthorityResult, parseAuthority } from "../core/authority/authority.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import type { RequestHead } from "../core/message.ts";
-import { writeResponseHead } from "../core/wire/writer.ts";
-import { errorAnswer } from "./answer.ts";
 import type { Connections } from "./connections.ts";
-import { endWith } from "./farewell.ts";
+import { endWithAnswer } from "./farewell.ts";
 import { Http1Client, type Http1ClientOwner, type Routing } from "./http1-client.ts";
 import { identify } from "./identify.ts";
 import { Opening, type Voice } from "./opening.ts";
@@ -87,8 +85,6 @@ const voice: Voice = {
     socket.write("HTTP/1.1 200 Connection established\r\n\r\n", "latin1");
   },
   refuse(socket, code, detail) {
-    const { head, body } = errorAnswer(code, detail);
-    socket.write(writeResponseHead(head, body.length, true), "latin1");
-    endWith(socket, body);
+    endWithAnswer(socket, code, detail);
   },
 };

@@ -32,10 +32,13 @@ export class Stall {
     return now - this.#since >= this.#maxMs;
   }
 
-  /** The same for a socket: what the kernel has not taken yet waits. */
-  lastsOn(socket: Writable & { readonly bytesWritten: number }, now: number): boolean {
-    const { writableLength } = socket;
+  /** The same for a socket: what the kernel has not taken yet waits. `waits`: something does, were it only the end. */
+  lastsOn(
+    socket: Writable & { readonly bytesWritten: number },
+    now: number,
+    waits: boolean = socket.writableLength > 0,
+  ): boolean {
     // Node counts what waits as written.
-    return this.lasts(now, writableLength > 0, socket.bytesWritten - writableLength);
+    return this.lasts(now, waits, socket.bytesWritten - socket.writableLength);
   }
 }

@@ -5,10 +5,8 @@
 import type { Socket } from "node:net";
 import type { ErrorCode } from "../core/errors.ts";
 import { accessDeniedAlert } from "../core/wire/client-hello.ts";
-import { writeResponseHead } from "../core/wire/writer.ts";
-import { errorAnswer } from "./answer.ts";
 import type { Connections } from "./connections.ts";
-import { endWith } from "./farewell.ts";
+import { endWith, endWithAnswer } from "./farewell.ts";
 import { HostRouting } from "./host-routing.ts";
 import { identifySource } from "./identify.ts";
 import { Opening } from "./opening.ts";
@@ -57,11 +55,6 @@ async function take(
 }
 
 function refuse(socket: Socket, way: "tls" | "http", code: ErrorCode): void {
-  if (way === "tls") {
-    endWith(socket, accessDeniedAlert);
-    return;
-  }
-  const { head, body } = errorAnswer(code);
-  socket.write(writeResponseHead(head, body.length, true), "latin1");
-  endWith(socket, body);
+  if (way === "tls") endWith(socket, accessDeniedAlert);
+  else endWithAnswer(socket, code);
 }

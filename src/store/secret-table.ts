@@ -16,6 +16,7 @@ import type {
   SecretStore,
   UpdateSecretOutcome,
 } from "../core/store.ts";
+import { isEntangled } from "../core/substitution/placeholder.ts";
 import { appendAudit } from "./audit-table.ts";
 import { appendChange } from "./change-table.ts";
 import { bindTo } from "./envelope.ts";
@@ -289,14 +290,6 @@ export class SecretTable implements SecretStore {
       id,
     );
   }
-}
-
-/**
- * A value that holds its placeholder could not be told apart from it on the wire; a placeholder that holds the value
- * gives it away. Values under 8 bytes stand in a random placeholder by chance, which tells nothing.
- */
-export function isEntangled(value: Buffer, placeholder: string): boolean {
-  return value.includes(placeholder) || (value.length >= 8 && Buffer.from(placeholder, "latin1").includes(value));
 }
 
 export function valueBinding(organizationId: string, id: string, valueVersion: number): Buffer {

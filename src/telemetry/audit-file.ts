@@ -1,10 +1,10 @@
-// Where audit lines are written: a file that rotates by size, a named pipe, or stderr.
+// Where audit lines are written: a file that rotates by size, or a named pipe.
 
 import { constants } from "node:fs";
 import { type FileHandle, mkdir, open, rename, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Clock } from "../core/ports.ts";
-import type { PartWriter, WholeWriter } from "./whole-writer.ts";
+import type { PartWriter } from "./whole-writer.ts";
 
 export interface AuditWriter extends PartWriter {
   close(): Promise<void>;
@@ -137,22 +137,4 @@ async function renameIfThere(from: string, to: string): Promise<void> {
   } catch (error) {
     if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
   }
-}
-
-/** What others write to, too. */
-export class SharedAuditWriter implements AuditWriter {
-  readonly #writer: WholeWriter;
-
-  constructor(writer: WholeWriter) {
-    this.#writer = writer;
-  }
-
-  async prepare(): Promise<void> {}
-
-  async writeSome(bytes: Buffer): Promise<number> {
-    await this.#writer.write(bytes);
-    return bytes.length;
-  }
-
-  async close(): Promise<void> {}
 }

@@ -9,8 +9,10 @@
 
 import type { AuditEvent } from "../core/audit.ts";
 import type { AuditSink, Clock } from "../core/ports.ts";
-import { AuditFile, type AuditWriter, SharedAuditWriter } from "./audit-file.ts";
+import { AuditFile, type AuditWriter } from "./audit-file.ts";
+import { AuditForwarder } from "./audit-relay.ts";
 import { type LineBlock, LineBlocks } from "./line-blocks.ts";
+import { settledWithin } from "./settled-within.ts";
 import { stderrLines } from "./stderr.ts";
 import { isBusy } from "./whole-writer.ts";
 
@@ -58,7 +60,7 @@ export async function openAuditWriter(
 ): Promise<AuditWriter | undefined> {
   const { target, clock, maxBytes = DEFAULT_MAX_BYTES, keptFiles = DEFAULT_KEPT_FILES } = options;
   if (target.kind === "off") return undefined;
-  if (target.kind === "stderr") return new SharedAuditWriter(stderrLines);
+  if (target.kind === "stderr") return new AuditForwarder((lines) => stderrLines.write(lines));
   return AuditFile.open({ path: target.path, maxBytes, keptFiles, clock });
 }
 
@@ -111,11 +113,8 @@ export class AuditLog implements AuditSink {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    const tooLate = Promise.withResolvers<void>();
-    const deadline = setTimeout(tooLate.resolve, CLOSE_MS);
-    await Promise.race([this.#writeRest(), tooLate.promise]);
+    await settledWithin(this.#writeRest(), CLOSE_MS);
     this.#isGivenUp = true;
-    clearTimeout(deadline);
     clearTimeout(this.#timer);
     const lost = this.#queue.lines + this.#rest.toString("latin1").split("\n").length - 1;
     if (lost > 0) {

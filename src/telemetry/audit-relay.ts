@@ -5,9 +5,10 @@
 // Invariants: batches stay whole; a worker is told that its batch was written only after it was.
 
 import type { AuditWriter } from "./audit-file.ts";
+import { settledWithin } from "./settled-within.ts";
 import { WholeWriter } from "./whole-writer.ts";
 
-/** A worker's end. `forward` resolves when the batch was written and rejects where nothing of it was. */
+/** For a worker, and for what others write to, too. `forward` resolves when the batch was written and rejects where nothing of it was. */
 export class AuditForwarder implements AuditWriter {
   readonly #forward: (bytes: Buffer) => Promise<void>;
 
@@ -44,10 +45,7 @@ export class AuditCollector {
 
   /** Waits for what was given, a second at most. */
   async close(): Promise<void> {
-    const tooLate = Promise.withResolvers<void>();
-    const deadline = setTimeout(tooLate.resolve, CLOSE_MS);
-    await Promise.race([this.#batches.settled(), tooLate.promise]);
-    clearTimeout(deadline);
+    await settledWithin(this.#batches.settled(), CLOSE_MS);
     this.#batches.abandon();
     await this.#writer.close();
   }

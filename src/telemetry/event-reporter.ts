@@ -10,6 +10,7 @@
 import type { AuditEvent } from "../core/audit.ts";
 import type { AuditSink } from "../core/ports.ts";
 import { EventSample, TrafficCounter } from "../core/traffic.ts";
+import { settledWithin } from "./settled-within.ts";
 
 /** `absent`: this API takes no reports. `refused`: it does not take them from us, or not this one. */
 export type ReportOutcome = "accepted" | "absent" | "refused" | "unreachable";
@@ -66,8 +67,7 @@ export class EventReporter implements AuditSink {
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#timer);
-    const deadline = new Promise<void>((resolve) => setTimeout(resolve, CLOSE_MS).unref());
-    await Promise.race([deadline, this.#finish()]);
+    await settledWithin(this.#finish(), CLOSE_MS);
   }
 
   async #finish(): Promise<void> {

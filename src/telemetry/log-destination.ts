@@ -1,5 +1,6 @@
 // Where log lines go: a bounded queue before what writes them, so that a reader that stalls does not stall the proxy.
 
+import { settledWithin } from "./settled-within.ts";
 import type { WholeWriter } from "./whole-writer.ts";
 
 /** What may wait, in characters; lines beyond it are dropped and counted. */
@@ -33,13 +34,8 @@ export class LogDestination {
    * to the same writer: it would keep the process from ending. Call it last.
    */
   async flush(): Promise<void> {
-    const tooLate = Promise.withResolvers<void>();
-    const deadline = setTimeout(() => {
-      this.#writer.abandon();
-      tooLate.resolve();
-    }, FLUSH_DEADLINE_MS);
-    await Promise.race([Promise.all([this.#writing, this.#writer.settled()]), tooLate.promise]);
-    clearTimeout(deadline);
+    const all = Promise.all([this.#writing, this.#writer.settled()]);
+    if (!(await settledWithin(all, FLUSH_DEADLINE_MS))) this.#writer.abandon();
   }
 
   /** Never rejects: where stderr is closed there is nowhere to complain to. */

@@ -8,6 +8,7 @@ import type { Attributes, Span, Tracer } from "@opentelemetry/api";
 import type { AuditEvent, ExchangeEvent } from "../core/audit.ts";
 import type { AuditSink } from "../core/ports.ts";
 import { parseTraceParent } from "../core/trace-context.ts";
+import { settledWithin } from "./settled-within.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -52,12 +53,10 @@ export async function openTracing(version: string): Promise<Tracing> {
       },
     }),
     close: async () => {
-      let timer: NodeJS.Timeout | undefined;
-      const late = new Promise<void>((done) => {
-        timer = setTimeout(done, CLOSE_MS);
-      });
-      await Promise.race([provider.shutdown().catch(() => {}), late]);
-      clearTimeout(timer);
+      await settledWithin(
+        provider.shutdown().catch(() => {}),
+        CLOSE_MS,
+      );
     },
   };
 }

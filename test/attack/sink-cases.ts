@@ -5,7 +5,7 @@ import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { assertSubstitutes } from "./ways.ts";
-import { type AttackCase, goodHost, holds, inOwnWorld, same, until, type World } from "./world.ts";
+import { type AttackCase, goodHost, holds, inOwnWorld, same, until, type World, type WorldOptions } from "./world.ts";
 
 /** A named pipe with a reader that does not read. */
 class BlockedPipe implements Disposable {
@@ -85,6 +85,23 @@ async function assertAllCome(pipe: BlockedPipe, name: string): Promise<void> {
   });
 }
 
+/** The pipe is full before anybody reads it; then every exchange's event comes, once. */
+async function assertReadAgain(
+  pipe: BlockedPipe,
+  env: Readonly<Record<string, string>>,
+  options?: WorldOptions,
+): Promise<void> {
+  await inOwnWorld(
+    async (world) => {
+      await overfill(world, "late");
+      await assertAllCome(pipe, "late");
+      await assertEnds(world);
+    },
+    env,
+    options,
+  );
+}
+
 export const sinkCases: readonly AttackCase[] = [
   {
     name: "an audit pipe that nobody reads: traffic goes on, what is lost is counted, SIGTERM ends it",
@@ -118,29 +135,15 @@ export const sinkCases: readonly AttackCase[] = [
     name: `an audit pipe that is read again, ${workers} process(es): no event is lost, none comes twice`,
     run: async () => {
       using pipe = new BlockedPipe();
-      await inOwnWorld(
-        async (world) => {
-          await overfill(world, "late");
-          await assertAllCome(pipe, "late");
-          await assertEnds(world);
-        },
-        { KEYSWAP_AUDIT: pipe.path, KEYSWAP_WORKERS: `${workers}` },
-      );
+      await assertReadAgain(pipe, { KEYSWAP_AUDIT: pipe.path, KEYSWAP_WORKERS: `${workers}` });
     },
   })),
   ...[1, 2].map((workers) => ({
     name: `a stderr that is read again, with log and audit on it, ${workers} process(es): lines are whole, no event is lost`,
     run: async () => {
       using pipe = new BlockedPipe();
-      await inOwnWorld(
-        async (world) => {
-          await overfill(world, "late");
-          await assertAllCome(pipe, "late");
-          await assertEnds(world);
-        },
-        { KEYSWAP_AUDIT: "stderr", KEYSWAP_WORKERS: `${workers}` },
-        { stderr: pipe.fd },
-      );
+      const env = { KEYSWAP_AUDIT: "stderr", KEYSWAP_WORKERS: `${workers}` };
+      await assertReadAgain(pipe, env, { stderr: pipe.fd });
     },
   })),
   {

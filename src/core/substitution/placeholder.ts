@@ -2,6 +2,8 @@
 // (129 bits); what follows only makes the placeholder as long as the value it was first made for. A caller's own
 // placeholder is any other ASCII literal; its lookup key is the whole of it.
 
+import { minBodyValueBytes } from "./scrub-bounds.ts";
+
 export const PREFIX = "dtn_secret_";
 /** Characters of the lookup key. */
 export const KEY_LENGTH = 25;
@@ -52,4 +54,13 @@ export function placeholderFor(randomChars: (count: number) => string, valueLeng
 /** Whether this byte or UTF-16 code may stand in a key. */
 export function isKeyCode(code: number): boolean {
   return (code >= 0x61 && code <= 0x7a) || (code >= 0x30 && code <= 0x39);
+}
+
+/**
+ * A value that holds its placeholder could not be told apart from it on the wire; a placeholder that holds the value
+ * gives it away. Short values stand in a random placeholder by chance, which tells nothing.
+ */
+export function isEntangled(value: Buffer, placeholder: string): boolean {
+  const literal = Buffer.from(placeholder, "latin1");
+  return value.includes(literal) || (value.length >= minBodyValueBytes && literal.includes(value));
 }
